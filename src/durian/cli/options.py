@@ -1,0 +1,49 @@
+"""Options that several subcommands share, and what they are checked for before any heavy work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from durian.errors import DurianError
+from durian.portrait.attributes import ATTRIBUTES, check_attribute
+
+Checkpoint = Annotated[
+    str, typer.Option(help="'mini' (part of the package), a checkpoint folder, or a repository on the hub.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="Such as 'cpu' or 'cuda:1'.", show_default="a GPU where there is one"),
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Denoising steps.", show_default="the checkpoint's own")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the noise: the same seed gives the same result.")]
+Frames = Annotated[
+    int | None, typer.Option(min=1, help="Use only the first N driving frames.", show_default="all")
+]
+
+
+def parse_files(values: Sequence[str], option: str) -> dict[str, Path]:
+    """`["hair=a.png", …]` as a mapping from the attribute's name to the file."""
+    files: dict[str, Path] = {}
+    for value in values:
+        name, _, path = value.partition("=")
+        if not name or not path:
+            raise DurianError(
+                f"{option} {value}: write it as NAME=FILE with NAME from {', '.join(ATTRIBUTES)}"
+            )
+        check_attribute(name)
+        if name in files:
+            raise DurianError(f"{option} {value}: {name} is given twice")
+        files[name] = Path(path)
+    return files
+
+
+def check_suffix(path: Path, suffix: str) -> None:
+    """The output's name must say what it will be."""
+    if path.suffix.lower() != suffix:
+        raise DurianError(f"{path}: the result is a {suffix} file, give a name that ends in {suffix}")

@@ -1,0 +1,24 @@
+"""`durian train`: train a model as a configuration says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file of the run, see configs/.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of checkpoints and logs.", show_default="what the configuration says"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on from the newest checkpoint there, or begin anew.")
+    ] = True,
+) -> None:
+    """Train by self-reconstruction on clips, without paired data."""
+    from durian.training.run import train as run
+
+    run(config, output=output, resume=resume)

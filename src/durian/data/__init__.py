@@ -1,0 +1,1 @@
+"""Clips on disk, and the training examples made from them."""

@@ -1,0 +1,91 @@
+"""A clip is a value, whatever made it; and shards of clips on disk."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import webdataset as wds
+from jaxtyping import Bool, Float, UInt8
+
+from durian.errors import DurianError
+
+LENS_BIT = 128
+"""Bit of a label that says: seen through an eyeglass lens."""
+
+ATTRIBUTE_LABELS = {"hair": 4, "glasses": 7, "beard": 6, "hat": 8}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One person in motion.
+
+    Attributes:
+        name: unique in its data set.
+        frames: RGB.
+        landmarks: in pixels, NaN in frames where no face was found.
+        masks: by attribute, where the attribute is; attributes that the person does not wear are missing.
+    """
+
+    name: str
+    frames: UInt8[np.ndarray, "F H W 3"]
+    landmarks: Float[np.ndarray, "F 478 3"]
+    masks: dict[str, Bool[np.ndarray, "F H W"]]
+
+    def visible_frames(self) -> np.ndarray:
+        """Indices of the frames with a face."""
+        return np.flatnonzero(np.isfinite(self.landmarks).all((1, 2)))
+
+
+def attribute_mask(labels: UInt8[np.ndarray, "*F H W"], attribute: str) -> Bool[np.ndarray, "*F H W"]:
+    """The mask of an attribute in label images; that of glasses is frame and lens."""
+    mask = (labels & (LENS_BIT - 1)) == ATTRIBUTE_LABELS[attribute]
+    if attribute == "glasses":
+        mask |= (labels & LENS_BIT) > 0
+    return mask
+
+
+def read_clips(
+    folder: Path, limit: int | None = None, progress: Callable[[int], None] | None = None
+) -> Iterator[Clip]:
+    """Read clips from tar shards in webdataset's naming.
+
+    A clip `NAME` has members `NAME.frame00.webp` …, `NAME.label00.png` … and `NAME.landmarks.npy`.
+
+    Raises:
+        DurianError: no shards in `folder`, or a clip that lacks a member.
+    """
+    shards = sorted(Path(folder).glob("*.tar"))
+    if not shards:
+        raise DurianError(f"no clips in {folder}: expected tar shards (*.tar) of frames, labels and landmarks")
+    samples = wds.WebDataset([str(shard) for shard in shards], shardshuffle=False, empty_check=False)
+    for index, sample in enumerate(samples):
+        if limit is not None and index >= limit:
+            return
+        yield _decode(sample)
+        if progress is not None:
+            progress(index + 1)
+
+
+def _decode(sample: dict[str, bytes]) -> Clip:
+    name = str(sample["__key__"])
+    count = sum(key.startswith("frame") for key in sample)
+    try:
+        frames = np.stack([_image(sample[f"frame{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
+        labels = np.stack([_image(sample[f"label{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
+        landmarks = np.load(io.BytesIO(sample["landmarks.npy"]), allow_pickle=False).astype(np.float32)
+    except (KeyError, ValueError) as error:
+        raise DurianError(f"clip {name}: missing or unreadable member ({error})") from error
+    masks = {attribute: attribute_mask(labels, attribute) for attribute in ATTRIBUTE_LABELS}
+    return Clip(name, frames, landmarks, {key: mask for key, mask in masks.items() if mask.any()})
+
+
+def _image(data: bytes, flag: int) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    if image is None:
+        raise ValueError("not an image")
+    return image

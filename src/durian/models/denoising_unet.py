@@ -1,0 +1,246 @@
+"""DNet: the denoising UNet with motion modules and spatial attention to the references."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers.configuration_utils import register_to_config
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from durian.models.positions import encode_positions, position_dim
+from durian.models.spatial_attention import (
+    ReferenceCache,
+    ReferenceFeatures,
+    References,
+    SpatialContext,
+    install_spatial_attention,
+    project_references,
+)
+
+
+class NoMotion(nn.Module):
+    """Stands where a motion module would be in a network of single frames (training stage 1)."""
+
+    def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> Tensor:
+        return hidden_states
+
+
+class DenoisingUNet(UNetMotionModel):
+    """diffusers' `UNetMotionModel` whose forward pass takes keypoint features and references.
+
+    Without references, keypoint features and the options, it computes exactly what diffusers' own model
+    computes, and its parameters have the same names, so that Stable Diffusion 1.5 and AnimateDiff weights
+    load strictly.
+
+    Args (beyond those of `UNetMotionModel`):
+        temporal: whether the motion modules are there. Stage 1 trains without them.
+        position_frequencies: octaves of landmark-canonical positions; 0 is the paper's model.
+        guidance_channels: channels of the aligned guidance, 0 without (the paper's model).
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | None = None,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        down_block_types: tuple[str, ...] = (
+            "CrossAttnDownBlockMotion",
+            "CrossAttnDownBlockMotion",
+            "CrossAttnDownBlockMotion",
+            "DownBlockMotion",
+        ),
+        up_block_types: tuple[str, ...] = (
+            "UpBlockMotion",
+            "CrossAttnUpBlockMotion",
+            "CrossAttnUpBlockMotion",
+            "CrossAttnUpBlockMotion",
+        ),
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        norm_num_groups: int = 32,
+        norm_eps: float = 1e-5,
+        cross_attention_dim: int = 768,
+        use_linear_projection: bool = False,
+        num_attention_heads: int | tuple[int, ...] = 8,
+        motion_max_seq_length: int = 32,
+        motion_num_attention_heads: int | tuple[int, ...] = 8,
+        use_motion_mid_block: bool = False,
+        temporal: bool = True,
+        position_frequencies: int = 0,
+        guidance_channels: int = 0,
+    ):
+        super().__init__(
+            sample_size=sample_size,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            norm_num_groups=norm_num_groups,
+            norm_eps=norm_eps,
+            cross_attention_dim=cross_attention_dim,
+            use_linear_projection=use_linear_projection,
+            num_attention_heads=num_attention_heads,
+            motion_max_seq_length=motion_max_seq_length,
+            motion_num_attention_heads=motion_num_attention_heads,
+            use_motion_mid_block=use_motion_mid_block,
+        )
+        install_spatial_attention(self, position_dim(position_frequencies))
+        self.conv_guidance = None
+        if guidance_channels:
+            # The same as further zero-initialised input channels of conv_in (Zhang et al., 2023), but
+            # conv_in keeps the shape of the weights it is initialised from.
+            self.conv_guidance = nn.Conv2d(guidance_channels, block_out_channels[0], 3, padding=1)
+            nn.init.zeros_(self.conv_guidance.weight)
+            nn.init.zeros_(self.conv_guidance.bias)
+        if not temporal:
+            for block in (*self.down_blocks, *self.up_blocks, self.mid_block):
+                if hasattr(block, "motion_modules"):
+                    block.motion_modules = nn.ModuleList(NoMotion() for _ in block.motion_modules)
+
+    def motion_modules(self) -> dict[str, nn.Module]:
+        """The temporal layers by name (empty in a network of single frames)."""
+        return {
+            name: module
+            for name, module in self.named_modules()
+            if ".motion_modules." in name
+            and name.rsplit(".", 1)[0].endswith("motion_modules")
+            and not isinstance(module, NoMotion)
+        }
+
+    def with_motion(self, motion_adapter: MotionAdapter | None = None) -> DenoisingUNet:
+        """This network with motion modules, for training stage 2; a temporal network returns itself.
+
+        New modules start silent: their last projection is zero, so that the video model starts as the
+        image model that it extends. With `motion_adapter` they start from AnimateDiff's weights instead.
+        """
+        if self.config.temporal:
+            return self
+        model = DenoisingUNet.from_config({**self.config, "temporal": True})
+        weights = self.state_dict()
+        if motion_adapter is not None:
+            weights |= motion_adapter.state_dict()
+        else:
+            new = model.state_dict()
+            weights |= {key: value for key, value in new.items() if ".motion_modules." in key}
+            for key in weights:
+                if ".motion_modules." in key and ".proj_out." in key:
+                    weights[key] = torch.zeros_like(weights[key])
+        model.load_state_dict(weights, strict=True)
+        return model.to(self.device, self.dtype)
+
+    @classmethod
+    def from_stable_diffusion(
+        cls, unet: UNet2DConditionModel, motion_adapter: MotionAdapter | None = None, **options: object
+    ) -> DenoisingUNet:
+        """Build from Stable Diffusion's UNet and, for the video model, an AnimateDiff motion adapter.
+
+        Every weight of both must find its place and every place must be filled, but for the new layers
+        that `options` (position_frequencies, guidance_channels) ask for.
+
+        Raises:
+            ValueError: naming the keys that are missing or unexpected.
+        """
+        config = UNetMotionModel.from_unet2d(unet, motion_adapter, load_weights=False).config
+        model = cls.from_config({**config, **options, "temporal": motion_adapter is not None})
+        weights = dict(unet.state_dict())
+        if motion_adapter is not None:
+            weights |= motion_adapter.state_dict()
+        new = tuple(key for key in model.state_dict() if ".processor.position_" in key or "conv_guidance" in key)
+        load_strictly(model, weights, new_keys=new)
+        return model
+
+    def project_references(self, features: ReferenceFeatures) -> ReferenceCache:
+        """Keys and values of one reference, to be computed once per animation."""
+        return project_references(self, features)
+
+    def encode_positions(self, canonical: Float[Tensor, "B g g 2"]) -> dict[int, Float[Tensor, "B N P"]]:
+        """Encoded positions of the tokens of every level; empty if the option is off."""
+        if not self.config.position_frequencies:
+            return {}
+        return encode_positions(canonical, self.config.position_frequencies, len(self.config.block_out_channels))
+
+    def forward(  # ty: ignore[invalid-method-override]  # explicit conditions in place of diffusers' kwargs
+        self,
+        sample: Float[Tensor, "B C F h w"],
+        timestep: Float[Tensor, "B *F"] | float | int,
+        encoder_hidden_states: Float[Tensor, "B L D"],
+        keypoint_features: Float[Tensor, "BF C0 h w"] | None = None,
+        references: References | None = None,
+        positions: dict[int, Float[Tensor, "BF N P"]] | None = None,
+        guidance: Float[Tensor, "BF G h w"] | None = None,
+    ) -> Float[Tensor, "B C F h w"]:
+        """Predict noise, sample or velocity (whatever the scheduler was trained for).
+
+        Args:
+            sample: noisy latents.
+            timestep: one for all, one a sample, or one a frame.
+            encoder_hidden_states: embeddings of the attributes.
+            keypoint_features: of `KeypointGuider`, added to the first feature map.
+            references: keys and values of the references.
+            positions: of `encode_positions`, for the frames.
+            guidance: aligned guidance for each frame.
+        """
+        batch, _, frames = sample.shape[:3]
+        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+        if timesteps.numel() != batch * frames:
+            timesteps = timesteps.expand(batch).repeat_interleave(frames)
+        emb = self.time_embedding(self.time_proj(timesteps).to(sample.dtype))
+        embedding = encoder_hidden_states.repeat_interleave(frames, 0)
+        context = {"context": SpatialContext(references, positions or None)}
+
+        hidden = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
+        if keypoint_features is not None:
+            hidden = hidden + keypoint_features
+        if self.conv_guidance is not None and guidance is not None:
+            hidden = hidden + self.conv_guidance(guidance)
+
+        skips = (hidden,)
+        for block in self.down_blocks:
+            extra = (
+                {"encoder_hidden_states": embedding, "cross_attention_kwargs": context}
+                if getattr(block, "has_cross_attention", False)
+                else {}
+            )
+            hidden, block_skips = block(hidden_states=hidden, temb=emb, num_frames=frames, **extra)
+            skips += block_skips
+
+        extra = {"num_frames": frames} if hasattr(self.mid_block, "motion_modules") else {}
+        hidden = self.mid_block(
+            hidden, emb, encoder_hidden_states=embedding, cross_attention_kwargs=context, **extra
+        )
+
+        for i, block in enumerate(self.up_blocks):
+            count = len(block.resnets)
+            block_skips, skips = skips[-count:], skips[:-count]
+            extra = (
+                {"encoder_hidden_states": embedding, "cross_attention_kwargs": context}
+                if getattr(block, "has_cross_attention", False)
+                else {}
+            )
+            if i < len(self.up_blocks) - 1:
+                extra["upsample_size"] = skips[-1].shape[2:]  # also right for sizes that do not halve evenly
+            hidden = block(
+                hidden_states=hidden, temb=emb, res_hidden_states_tuple=block_skips, num_frames=frames, **extra
+            )
+
+        hidden = self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
+        return hidden.unflatten(0, (batch, frames)).transpose(1, 2)
+
+
+def load_strictly(model: nn.Module, weights: dict[str, Tensor], new_keys: tuple[str, ...] = ()) -> None:
+    """Load `weights`; all of the model's keys but `new_keys` must be there, and nothing else.
+
+    Raises:
+        ValueError: naming the keys that are missing or unexpected.
+    """
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    missing = [key for key in missing if key not in new_keys]
+    if missing or unexpected:
+        raise ValueError(
+            f"weights do not fit {type(model).__name__}: missing {missing[:5]} ({len(missing)} in all), "
+            f"unexpected {unexpected[:5]} ({len(unexpected)} in all)"
+        )

@@ -1,0 +1,166 @@
+"""Model sizes. `sd15` is the paper's scale; `mini` is small enough to train and run on a laptop.
+
+Both are presets of the same classes: nothing is written for one of them alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffusers import AutoencoderKL
+
+from durian.models.autoencoder import PixelAutoencoder
+from durian.models.denoising_unet import DenoisingUNet
+from durian.models.image_embedding import ArcFaceEncoder, ClipImageEncoder, SmallImageEncoder
+from durian.models.keypoint_guider import KeypointGuider
+from durian.models.networks import Networks
+from durian.models.reference_net import ReferenceNet
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Shapes of all networks of a model.
+
+    Attributes:
+        size: side of its square images in pixels.
+        scheduler: of the noise, arguments of diffusers' DDIMScheduler.
+        unet: what DNet and the ReferenceNets share.
+        denoising_unet: DNet alone. reference_net: PRNet and ARNet.
+        keypoint_guider, vae, attribute_encoder, identity_encoder: their arguments.
+        vae_class, attribute_encoder_class, identity_encoder_class: what they are.
+        sampling_steps: steps of sampling by default.
+    """
+
+    size: int
+    unet: dict[str, Any]
+    denoising_unet: dict[str, Any]
+    reference_net: dict[str, Any]
+    keypoint_guider: dict[str, Any]
+    scheduler: dict[str, Any]
+    vae_class: type = AutoencoderKL
+    vae: dict[str, Any] = field(default_factory=dict)
+    attribute_encoder_class: type = ClipImageEncoder
+    attribute_encoder: dict[str, Any] = field(default_factory=dict)
+    identity_encoder_class: type = ArcFaceEncoder
+    identity_encoder: dict[str, Any] = field(default_factory=dict)
+    sampling_steps: int = 20
+
+    def build(self, temporal: bool) -> Networks:
+        """All networks with random weights; without `temporal`, DNet has no motion modules (stage 1)."""
+        vae = self.vae_class(**self.vae)
+        channels = self.unet.get("latent_channels", 4)
+        shared = {key: value for key, value in self.unet.items() if key != "latent_channels"}
+        heads = shared.pop("num_attention_heads")
+        down, up = shared.pop("down_blocks"), shared.pop("up_blocks")
+        denoising_unet = DenoisingUNet(
+            in_channels=channels,
+            out_channels=channels,
+            down_block_types=tuple(f"{name}Motion" for name in down),
+            up_block_types=tuple(f"{name}Motion" for name in up),
+            num_attention_heads=heads,
+            temporal=temporal,
+            **shared,
+            **self.denoising_unet,
+        )
+        reference = {
+            "in_channels": channels + 1,
+            "out_channels": channels,
+            "down_block_types": tuple(f"{name}2D" for name in down),
+            "up_block_types": tuple(f"{name}2D" for name in up),
+            "attention_head_dim": heads,  # diffusers' old name for the number of heads
+            **shared,
+            **self.reference_net,
+        }
+        return Networks(
+            vae=vae,
+            denoising_unet=denoising_unet,
+            portrait_net=ReferenceNet(**reference),
+            attribute_net=ReferenceNet(**reference),
+            keypoint_guider=KeypointGuider(**self.keypoint_guider),
+            attribute_encoder=self.attribute_encoder_class(**self.attribute_encoder),
+            identity_encoder=self.identity_encoder_class(**self.identity_encoder),
+        )
+
+
+SD15 = Preset(
+    size=512,
+    unet={
+        "latent_channels": 4,
+        "sample_size": 64,
+        "down_blocks": ("CrossAttnDownBlock",) * 3 + ("DownBlock",),
+        "up_blocks": ("UpBlock",) + ("CrossAttnUpBlock",) * 3,
+        "block_out_channels": (320, 640, 1280, 1280),
+        "layers_per_block": 2,
+        "cross_attention_dim": 768,
+        "num_attention_heads": 8,
+    },
+    denoising_unet={},
+    reference_net={},
+    keypoint_guider={"out_channels": 320, "block_out_channels": (16, 32, 96, 256)},
+    vae={
+        "block_out_channels": (128, 256, 512, 512),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 2,
+        "latent_channels": 4,
+        "sample_size": 512,
+        "scaling_factor": 0.18215,
+    },
+    attribute_encoder={
+        "clip_config": {
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "patch_size": 14,
+            "image_size": 224,
+            "projection_dim": 768,
+        }
+    },
+    identity_encoder={"cross_attention_dim": 768},
+    scheduler={
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "linear",  # AnimateDiff's
+        "clip_sample": False,
+        "prediction_type": "epsilon",
+        "steps_offset": 1,
+    },
+    sampling_steps=20,
+)
+
+MINI = Preset(
+    size=128,
+    unet={
+        "latent_channels": 48,
+        "sample_size": 32,
+        "down_blocks": ("DownBlock", "CrossAttnDownBlock", "CrossAttnDownBlock"),
+        "up_blocks": ("CrossAttnUpBlock", "CrossAttnUpBlock", "UpBlock"),
+        "block_out_channels": (64, 112, 128),
+        "layers_per_block": 1,
+        "norm_num_groups": 16,
+        "cross_attention_dim": 128,
+        "num_attention_heads": (2, 4, 4),
+        "use_linear_projection": True,
+    },
+    denoising_unet={"position_frequencies": 5, "motion_num_attention_heads": 4},
+    reference_net={"position_frequencies": 5, "drop_masked_tokens": True},
+    keypoint_guider={"out_channels": 64, "block_out_channels": (32, 64), "fold": 2},
+    vae_class=PixelAutoencoder,
+    vae={"factor": 4, "scaling_factor": 2.0},
+    attribute_encoder_class=SmallImageEncoder,
+    attribute_encoder={"cross_attention_dim": 128},
+    identity_encoder_class=SmallImageEncoder,
+    identity_encoder={"cross_attention_dim": 128},
+    scheduler={
+        "beta_schedule": "squaredcos_cap_v2",
+        "prediction_type": "sample",
+        "rescale_betas_zero_snr": True,
+        "timestep_spacing": "trailing",
+        "clip_sample": False,
+    },
+    sampling_steps=4,
+)
+
+PRESETS = {"sd15": SD15, "mini": MINI}

@@ -1,0 +1,147 @@
+"""ReferenceNet: a UNet that reads a masked reference and leaves its hidden states for DNet's attention."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from diffusers.configuration_utils import register_to_config
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from durian.models.denoising_unet import load_strictly
+from durian.models.positions import encode_positions, position_dim
+from durian.models.spatial_attention import ReferenceFeatures, SpatialContext, install_spatial_attention
+
+
+UNUSED = ("conv_norm_out.", "conv_out.")
+"""Weights of Stable Diffusion's UNet that a ReferenceNet has no use for."""
+
+
+class ReferenceNet(UNet2DConditionModel):
+    """PRNet and ARNet are two instances of this class, with weights of their own (section 3.2).
+
+    diffusers' `UNet2DConditionModel` with one more input channel: the VAE latent of the masked reference
+    and its mask. It runs once per reference, at timestep 0.
+
+    Args (beyond those of `UNet2DConditionModel`):
+        position_frequencies: octaves of landmark-canonical positions; 0 is the paper's model.
+        drop_masked_tokens: tokens that show nothing of the reference take no part in DNet's attention
+            (an option; the paper's model keeps all).
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | None = None,
+        in_channels: int = 5,
+        out_channels: int = 4,
+        down_block_types: tuple[str, ...] = (
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D",
+            "DownBlock2D",
+        ),
+        up_block_types: tuple[str, ...] = (
+            "UpBlock2D",
+            "CrossAttnUpBlock2D",
+            "CrossAttnUpBlock2D",
+            "CrossAttnUpBlock2D",
+        ),
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        norm_num_groups: int = 32,
+        norm_eps: float = 1e-5,
+        cross_attention_dim: int = 768,
+        use_linear_projection: bool = False,
+        attention_head_dim: int | tuple[int, ...] = 8,
+        position_frequencies: int = 0,
+        drop_masked_tokens: bool = False,
+    ):
+        super().__init__(
+            sample_size=sample_size,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            norm_num_groups=norm_num_groups,
+            norm_eps=norm_eps,
+            cross_attention_dim=cross_attention_dim,
+            use_linear_projection=use_linear_projection,
+            attention_head_dim=attention_head_dim,
+        )
+        # Only hidden states are wanted, so what comes after the last attention layer is not there.
+        last = max(i for i, name in enumerate(up_block_types) if "CrossAttn" in name)
+        self.up_blocks = self.up_blocks[: last + 1]
+        self.conv_norm_out = self.conv_out = None
+        install_spatial_attention(self, position_dim(position_frequencies))
+
+    @classmethod
+    def from_stable_diffusion(cls, unet: UNet2DConditionModel, **options: object) -> ReferenceNet:
+        """Initialise from Stable Diffusion's UNet; the new mask channel of the first convolution is zero.
+
+        Raises:
+            ValueError: naming the keys that are missing or unexpected.
+        """
+        channels = unet.config.in_channels + 1
+        model = cls.from_config({**unet.config, **options, "in_channels": channels})
+        weights = {key: value for key, value in unet.state_dict().items() if not key.startswith(UNUSED)}
+        weights["conv_in.weight"] = F.pad(weights["conv_in.weight"], (0, 0, 0, 0, 0, 1))
+        new = tuple(key for key in model.state_dict() if ".processor.position_" in key)
+        load_strictly(model, weights, new_keys=new)
+        return model
+
+    def forward(  # ty: ignore[invalid-method-override]  # a reference has no timestep and no output image
+        self,
+        latents: Float[Tensor, "B c h w"],
+        mask: Float[Tensor, "B 1 H W"],
+        encoder_hidden_states: Float[Tensor, "B L D"],
+        canonical: Float[Tensor, "B g g 2"] | None = None,
+    ) -> ReferenceFeatures:
+        """Read one reference.
+
+        Args:
+            latents: of the masked reference image.
+            mask: 1 where the reference shows something, at any resolution.
+            encoder_hidden_states: φ_attr for an attribute, φ_port for the portrait.
+            canonical: face coordinates of a grid of cells, where the option is on.
+        """
+        small = F.interpolate(mask, latents.shape[-2:], mode="area").to(latents)
+        positions = None
+        if self.config.position_frequencies and canonical is not None:
+            levels = len(self.config.block_out_channels)
+            positions = encode_positions(canonical, self.config.position_frequencies, levels)
+        tokens: dict[str, Tensor] = {}
+        self._run(torch.cat([latents, small], 1), encoder_hidden_states, SpatialContext(None, positions, tokens))
+        keep = None
+        if self.config.drop_masked_tokens:
+            height, width = latents.shape[-2:]
+            keep = {}
+            for count in {value.shape[1] for value in tokens.values()}:
+                stride = round((height * width / count) ** 0.5)
+                pooled = F.adaptive_max_pool2d(small, (-(-height // stride), -(-width // stride)))
+                keep[count] = pooled.flatten(1) > 0.05
+        return ReferenceFeatures(tokens, keep, positions)
+
+    def _run(self, sample: Tensor, embedding: Tensor, context: SpatialContext) -> None:
+        emb = self.time_embedding(self.time_proj(sample.new_zeros(sample.shape[0])).to(sample.dtype))
+        extra = {"encoder_hidden_states": embedding, "cross_attention_kwargs": {"context": context}}
+        hidden = self.conv_in(sample)
+        skips = (hidden,)
+        for block in self.down_blocks:
+            hidden, block_skips = block(hidden, emb, **(extra if _has_attention(block) else {}))
+            skips += block_skips
+        hidden = self.mid_block(hidden, emb, **extra)
+        for block in self.up_blocks:
+            count = len(block.resnets)
+            block_skips, skips = skips[-count:], skips[:-count]
+            size = skips[-1].shape[2:] if skips else None
+            hidden = block(
+                hidden, block_skips, emb, upsample_size=size, **(extra if _has_attention(block) else {})
+            )
+
+
+def _has_attention(block: nn.Module) -> bool:
+    return getattr(block, "has_cross_attention", False)

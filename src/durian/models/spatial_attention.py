@@ -1,0 +1,254 @@
+"""Spatial attention: a frame's tokens look at themselves and at the references (section 3.2).
+
+Queries come from the frame; keys and values from the width-wise concatenation `[F_frame, F_port, F_attr…]`
+of the frame's tokens and of the references' features at the same layer, all through the same projections.
+References are values, computed once per animation and passed explicitly; nothing is stored in the layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ReferenceFeatures:
+    """What a ReferenceNet says of one reference.
+
+    Attributes:
+        tokens: for each spatial attention layer, the hidden states that enter it, (B, N, C).
+        keep: for each number of tokens N, which of them take part, (B, N); None keeps all.
+        positions: for each number of tokens N, their encoded positions, (B, N, P); None without.
+    """
+
+    tokens: Mapping[str, Float[Tensor, "B N C"]]
+    keep: Mapping[int, Bool[Tensor, "B N"]] | None = None
+    positions: Mapping[int, Float[Tensor, "B N P"]] | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceCache:
+    """Keys and values of one or more references, projected once for a whole animation.
+
+    Attributes:
+        keys, values: for each spatial attention layer, (B, heads, R, D).
+        bias: for each layer, what is added to the attention scores, (B, 1, 1, R): 0 where a token takes
+            part and -inf where it does not; None where all do.
+    """
+
+    keys: Mapping[str, Float[Tensor, "B heads R D"]]
+    values: Mapping[str, Float[Tensor, "B heads R D"]]
+    bias: Mapping[str, Float[Tensor, "B 1 1 R"]] | None = None
+
+    @staticmethod
+    def concatenate(caches: Sequence[ReferenceCache]) -> ReferenceCache:
+        """Width-wise composition: attention over all the caches' tokens at once."""
+        first = caches[0]
+        if len(caches) == 1:
+            return first
+        keys = {layer: torch.cat([c.keys[layer] for c in caches], 2) for layer in first.keys}
+        values = {layer: torch.cat([c.values[layer] for c in caches], 2) for layer in first.keys}
+        if all(cache.bias is None for cache in caches):
+            return ReferenceCache(keys, values)
+        bias = {layer: torch.cat([c.layer_bias(layer) for c in caches], 3) for layer in first.keys}
+        return ReferenceCache(keys, values, bias)
+
+    def layer_bias(self, layer: str) -> Float[Tensor, "B 1 1 R"]:
+        """This layer's bias, zeros where the cache has none."""
+        if self.bias is not None:
+            return self.bias[layer]
+        key = self.keys[layer]
+        return key.new_zeros(key.shape[0], 1, 1, key.shape[2])
+
+    def drop(self, keep: Bool[Tensor, " B"]) -> ReferenceCache:
+        """The cache with every token hidden in those samples of the batch where `keep` is False."""
+        hidden = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[:, None, None, None]
+        return ReferenceCache(
+            self.keys, self.values, {layer: self.layer_bias(layer) + hidden for layer in self.keys}
+        )
+
+
+@dataclass(frozen=True)
+class References:
+    """What a frame's tokens attend to beside themselves: one cache, or several attention outputs blended.
+
+    Interpolation between two attributes is `(1 - α)·SA(…, attr1) + α·SA(…, attr2)` (section 3.4): two
+    branches with weights `(1 - α, α)`.
+
+    Attributes:
+        branches: each a cache that holds the portrait and its attributes.
+        weights: (branches,), or (branches, F) to interpolate over the frames. Sums to 1 over branches.
+    """
+
+    branches: tuple[ReferenceCache, ...]
+    weights: Float[Tensor, "branches *frames"] | None = None
+
+
+@dataclass(frozen=True)
+class SpatialContext:
+    """What the attention layers are given in one call of a network.
+
+    Attributes:
+        references: what to attend to beside the own tokens.
+        positions: encoded positions of the own tokens by their number N, (B, N, P).
+        record: where given, each spatial attention layer leaves its input tokens here.
+    """
+
+    references: References | None = None
+    positions: Mapping[int, Float[Tensor, "B N P"]] | None = None
+    record: dict[str, Tensor] | None = field(default=None)
+
+
+class SpatialAttention(nn.Module):
+    """Attention processor of the self-attention layers (diffusers' `attn1`) of all three UNets.
+
+    Args:
+        layer: name of the layer, the key into features and caches.
+        heads: attention heads.
+        inner_dim: heads × channels of a head.
+        position_dim: length P of an encoded position; 0 is the paper's model, without positions.
+    """
+
+    def __init__(self, layer: str, heads: int, inner_dim: int, position_dim: int = 0):
+        super().__init__()
+        self.layer = layer
+        self.position_dim = position_dim
+        if position_dim:
+            self.position_to_q = nn.Linear(position_dim, inner_dim, bias=False)
+            self.position_to_k = nn.Linear(position_dim, inner_dim, bias=False)
+            self._init_positions(heads, inner_dim // heads)
+
+    @torch.no_grad()
+    def _init_positions(self, heads: int, head_dim: int) -> None:
+        # The same random projection for queries and keys makes their product a kernel of the distance
+        # between two positions: attention starts out local. The first half of a position is face
+        # coordinates and the second image coordinates; every other head starts with one of them.
+        std = math.sqrt(0.6 / math.sqrt(head_dim))
+        weight = torch.randn(heads, head_dim, self.position_dim) * std
+        half = self.position_dim // 2
+        weight[0::2, :, half:] = 0
+        weight[1::2, :, :half] = 0
+        self.position_to_q.weight.copy_(weight.flatten(0, 1))
+        self.position_to_k.weight.copy_(weight.flatten(0, 1))
+
+    def project(self, attn: Attention, features: ReferenceFeatures) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, heads, R, D) of a reference at this layer."""
+        tokens = features.tokens[self.layer]
+        positions = features.positions[tokens.shape[1]] if features.positions is not None else None
+        return self._keys_values(attn, tokens, positions)
+
+    def _keys_values(self, attn: Attention, tokens: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
+        key, value = attn.to_k(tokens), attn.to_v(tokens)
+        if self.position_dim and positions is not None:
+            key = key + self.position_to_k(positions)
+        return _split_heads(key, attn.heads), _split_heads(value, attn.heads)
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Float[Tensor, "BF N C"],
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        context: SpatialContext | None = None,
+    ) -> Float[Tensor, "BF N C"]:
+        context = context or SpatialContext()
+        if context.record is not None:
+            context.record[self.layer] = hidden_states
+        positions = context.positions[hidden_states.shape[1]] if context.positions is not None else None
+
+        query = attn.to_q(hidden_states)
+        if self.position_dim and positions is not None:
+            query = query + self.position_to_q(positions)
+        query = _split_heads(query, attn.heads)
+        key, value = self._keys_values(attn, hidden_states, positions)
+
+        if context.references is None:
+            out = F.scaled_dot_product_attention(query, key, value)
+        else:
+            out = self._attend_references(query, key, value, context.references)
+        out = out.transpose(1, 2).flatten(2)
+        return attn.to_out[1](attn.to_out[0](out))
+
+    def _attend_references(self, query: Tensor, key: Tensor, value: Tensor, references: References) -> Tensor:
+        outputs = [self._attend(query, key, value, cache) for cache in references.branches]
+        if references.weights is None:
+            return outputs[0]
+        weights = references.weights.to(query)
+        blended = torch.zeros_like(outputs[0])
+        for weight, output in zip(weights, outputs, strict=True):
+            if weight.ndim:  # one weight a frame: (F,) → (B·F, 1, 1, 1)
+                weight = weight.repeat(output.shape[0] // weight.shape[0])[:, None, None, None]
+            blended = blended + weight * output
+        return blended
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, cache: ReferenceCache) -> Tensor:
+        reference_key, reference_value = cache.keys[self.layer], cache.values[self.layer]
+        frames = query.shape[0] // reference_key.shape[0]
+        keys = torch.cat([key, _per_frame(reference_key.to(key), frames)], 2)
+        values = torch.cat([value, _per_frame(reference_value.to(value), frames)], 2)
+        bias = None
+        if cache.bias is not None:
+            bias = _per_frame(cache.bias[self.layer].to(query), frames)
+            own = bias.new_zeros(bias.shape[0], 1, 1, key.shape[2])
+            bias = torch.cat([own, bias], 3).expand(-1, -1, query.shape[2], -1)
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=bias)
+
+
+class EmbeddingAttention(AttnProcessor2_0):
+    """Cross-attention to image embeddings: diffusers' own, which also accepts (and ignores) the context."""
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        context: SpatialContext | None = None,
+    ) -> Tensor:
+        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
+
+
+def install_spatial_attention(unet: nn.Module, position_dim: int) -> None:
+    """Give every spatial transformer of a diffusers UNet the processors of this module."""
+    for name, module in unet.named_modules():
+        if ".attentions." not in name or not isinstance(module, Attention):
+            continue
+        if name.endswith(".attn1"):
+            module.set_processor(SpatialAttention(name, module.heads, module.inner_dim, position_dim))
+        else:
+            module.set_processor(EmbeddingAttention())
+
+
+def spatial_layers(unet: nn.Module) -> dict[str, Attention]:
+    """The spatial attention layers by name, in the order of the forward pass' registration."""
+    return {
+        name: module
+        for name, module in unet.named_modules()
+        if isinstance(module, Attention) and isinstance(module.processor, SpatialAttention)
+    }
+
+
+def project_references(unet: nn.Module, features: ReferenceFeatures) -> ReferenceCache:
+    """Project a reference's features to keys and values with DNet's own weights, once per animation."""
+    keys, values, bias = {}, {}, {}
+    for name, attn in spatial_layers(unet).items():
+        keys[name], values[name] = attn.processor.project(attn, features)
+        if features.keep is not None:
+            keep = features.keep[features.tokens[name].shape[1]]
+            bias[name] = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[:, None, None]
+    return ReferenceCache(keys, values, bias or None)
+
+
+def _split_heads(tokens: Float[Tensor, "B N inner"], heads: int) -> Float[Tensor, "B heads N D"]:
+    return tokens.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def _per_frame(tensor: Float[Tensor, "B ..."], frames: int) -> Float[Tensor, "BF ..."]:
+    return tensor if frames == 1 else tensor.repeat_interleave(frames, 0)

@@ -1,0 +1,1 @@
+"""From a photo or a driving video to the model's inputs."""

@@ -1,0 +1,187 @@
+"""Face landmarks: 478 points of MediaPipe's face mesh with irises."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from mediapipe.python.solutions import face_detection, face_mesh, selfie_segmentation
+
+from durian.portrait.geometry import warp_image
+
+
+class LandmarkDetector(Protocol):
+    """Finds the landmarks of the largest face in an image."""
+
+    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | None:
+        """Landmarks in pixels of `image` (pixel centres at .5), or None where there is no face."""
+        ...
+
+
+class MediaPipeLandmarks:
+    """MediaPipe's face detectors, then its face mesh on a crop, so that small faces are found too.
+
+    What looks like a face but is no person (a dog's, say) is refused by MediaPipe's person segmentation.
+
+    Args:
+        static: True takes every image on its own; False is for the frames of one video in their order:
+            the face is followed from frame to frame, which is faster, and steadier in a crop that is
+            held while the face stays in it.
+    """
+
+    def __init__(self, static: bool = True) -> None:
+        self._static = static
+        self._box: _Box | None = None  # where the followed face is searched
+        self._warm = False
+        with quiet_stderr():
+            self._mesh: Any = face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True)
+            # Two ranges: the short one is for faces that fill the picture, the full one for small ones.
+            self._finders: list[Any] = [
+                face_detection.FaceDetection(model_selection=reach) for reach in (0, 1)
+            ]
+            self._person: Any = selfie_segmentation.SelfieSegmentation(model_selection=0)
+            blank = np.zeros((_Box.PIXELS, _Box.PIXELS, 3), np.uint8)
+            for graph in self._graphs:  # each starts, and logs, in threads of its own: wait for them
+                graph.process(blank)
+
+    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | None:
+        if self._warm:
+            return self._detect(image)
+        with quiet_stderr():  # one more message comes with the first face
+            landmarks = self._detect(image)
+        self._warm = landmarks is not None
+        return landmarks
+
+    @property
+    def _graphs(self) -> tuple[Any, ...]:
+        return (self._mesh, *self._finders, self._person)
+
+    def close(self) -> None:
+        """Release the native graphs."""
+        for graph in self._graphs:
+            graph.close()
+
+    def __enter__(self) -> MediaPipeLandmarks:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _detect(self, image: np.ndarray) -> np.ndarray | None:
+        if self._box is not None:
+            landmarks = self._mesh_in(image, self._box)
+            if landmarks is not None and self._box.holds(landmarks):
+                return landmarks
+            self._box = None
+        for box in self._find(image):
+            landmarks = self._mesh_in(image, box)
+            if landmarks is not None and self._is_person(image, landmarks):
+                self._box = None if self._static else _Box.around(landmarks)
+                return landmarks
+        return None
+
+    def _find(self, image: np.ndarray) -> Iterator[_Box]:
+        """Search boxes of the faces, the largest first; of parts of the image only if the whole has none."""
+        height, width = image.shape[:2]
+        side = max(height, width)
+        whole = _Box(width / 2, height / 2, side * 1.2)  # a margin: a face may touch the border
+        found = self._faces(image, whole)
+        if not found:
+            step = min(height, width) / 4
+            tiles = [
+                _Box(x, y, min(height, width) / 2)
+                for y in np.arange(step, height - step + 1, step)
+                for x in np.arange(step, width - step + 1, step)
+            ]
+            found = [face for tile in tiles for face in self._faces(image, tile)]
+        yield from sorted(found, key=lambda box: -box.side)
+
+    def _faces(self, image: np.ndarray, box: _Box) -> list[_Box]:
+        crop = box.cut(image)
+        found = []
+        for finder in self._finders:
+            for detection in finder.process(crop).detections or ():
+                face = detection.location_data.relative_bounding_box
+                side = max(face.width, face.height) * box.side
+                x = box.x + (face.xmin + face.width / 2 - 0.5) * box.side
+                y = box.y + (face.ymin + face.height / 2 - 0.5) * box.side
+                found.append(_Box(x, y, 2.2 * side))
+        return found
+
+    def _mesh_in(self, image: np.ndarray, box: _Box) -> np.ndarray | None:
+        faces = self._mesh.process(box.cut(image)).multi_face_landmarks
+        if not faces:
+            return None
+        points = np.array([(p.x - 0.5, p.y - 0.5, p.z) for p in faces[0].landmark], np.float64)
+        return (points * box.side + (box.x, box.y, 0)).astype(np.float32)
+
+    def _is_person(self, image: np.ndarray, landmarks: np.ndarray) -> bool:
+        probability = self._person.process(_Box.around(landmarks).cut(image)).segmentation_mask
+        third = len(probability) // 3  # the middle of the crop is face
+        return float(probability[third:-third, third:-third].mean()) > 0.5
+
+
+class _Box:
+    """A square of the image (it may reach beyond): centre x, y and side, in pixels."""
+
+    PIXELS = 384  # of the crop that the detectors see; they shrink it to 128–256 themselves
+
+    def __init__(self, x: float, y: float, side: float) -> None:
+        self.x, self.y, self.side = x, y, side
+
+    @classmethod
+    def around(cls, landmarks: np.ndarray) -> _Box:
+        low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+        return cls(*((low + high) / 2), 2.2 * float((high - low).max()))
+
+    def holds(self, landmarks: np.ndarray) -> bool:
+        """Whether the face is still well inside and of about the size that the box was made for."""
+        other = _Box.around(landmarks)
+        shift = max(abs(other.x - self.x), abs(other.y - self.y))
+        return shift < 0.2 * self.side and 0.7 < other.side / self.side < 1.4
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        scale = self.PIXELS / self.side
+        corner = (self.x - self.side / 2, self.y - self.side / 2)
+        # Cut before scaling, so that the cost does not grow with the image.
+        low = np.floor(np.maximum(corner, 0)).astype(int)
+        high = np.ceil(np.array(corner) + self.side).astype(int)
+        part = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
+        matrix = np.array(
+            [[scale, 0, (low[0] - corner[0]) * scale], [0, scale, (low[1] - corner[1]) * scale]]
+        )
+        return warp_image(part, matrix, (self.PIXELS, self.PIXELS))
+
+
+_STDERR = threading.Lock()
+
+
+@contextmanager
+def quiet_stderr() -> Generator[None]:
+    """Keep the start-up chatter of MediaPipe's C++ from the terminal.
+
+    It is written straight to file descriptor 2 and heeds neither Python's logging nor the documented
+    environment variables. The lock keeps two threads from restoring each other's descriptor.
+    """
+    with _STDERR:
+        try:
+            saved = os.dup(2)
+        except OSError:  # no standard error at all
+            yield
+            return
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(sink)

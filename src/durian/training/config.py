@@ -1,0 +1,89 @@
+"""What a training run is: one YAML file, checked before the first step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from durian.errors import DurianError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """Where clips come from and how examples are drawn from them."""
+
+    clips: Path
+    limit: int | None = Field(None, ge=1)
+    held_out: int = Field(16, ge=0)
+    targets: int = Field(6, ge=1)
+    attribute_weights: dict[str, float] | None = None
+    shift: float = Field(0.06, ge=0)
+    scale: float = Field(0.12, ge=0)
+    rotation: float = Field(8.0, ge=0)
+    colour: float = Field(0.12, ge=0)
+    mask_expansion: float = Field(0.85, ge=0, le=1)
+    mask_radius: float = Field(0.03, ge=0)
+
+
+class OptimizerConfig(_Strict):
+    """AdamW with a warm-up, a constant stretch and a linear decay to zero over the last steps."""
+
+    learning_rate: float = Field(6e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    decay_steps: int = Field(0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+
+
+class TrainConfig(_Strict):
+    """One run of one stage.
+
+    `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is; `timestep_shift`
+    draws more of the noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform.
+    """
+
+    preset: Literal["sd15", "mini"]
+    stage: Literal[1, 2]
+    init_from: str | None = None
+    output: Path
+    data: DataConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
+    steps: int = Field(ge=1)
+    batch_size: int = Field(2, ge=1)
+    gradient_accumulation: int = Field(1, ge=1)
+    gradient_checkpointing: bool = False
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    drop_portrait: float = Field(0.05, ge=0, le=1)
+    drop_attribute: float = Field(0.05, ge=0, le=1)
+    attribute_loss_weight: float = Field(0.0, ge=0)
+    timestep_shift: float = Field(1.0, gt=0)
+    save_every: int = Field(500, ge=1)
+    sample_every: int = Field(500, ge=1)
+    seed: int = 0
+
+
+def load_config(path: Path, overrides: dict[str, object] | None = None) -> TrainConfig:
+    """Read a YAML file; relative paths in it are relative to the working directory.
+
+    Raises:
+        DurianError: naming the file and each offending key.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DurianError(f"cannot read the configuration {path}: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, dict):
+        raise DurianError(f"the configuration {path} is empty or not a mapping of keys to values")
+    try:
+        return TrainConfig.model_validate({**values, **(overrides or {})})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise DurianError(f"{path}: {problems}") from error

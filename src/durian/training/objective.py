@@ -1,0 +1,117 @@
+"""The self-reconstruction objective: denoise frames of a person from two masked references of that person."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from durian.models.autoencoder import encode_latents
+from durian.models.networks import Networks
+from durian.models.spatial_attention import References
+from durian.training.config import TrainConfig
+
+Batch = dict[str, Tensor]
+"""The fields of `Example`, stacked over the batch B."""
+
+
+class ReconstructionObjective(nn.Module):
+    """Loss of a batch. A module, so that a distributed wrapper sees one forward pass.
+
+    Args:
+        networks: what is trained.
+        scheduler: of the noise; its `prediction_type` says what DNet predicts.
+        config: dropout, weights and the distribution of timesteps.
+    """
+
+    def __init__(self, networks: Networks, scheduler: DDIMScheduler, config: TrainConfig):
+        super().__init__()
+        self.networks = networks
+        self.scheduler = scheduler
+        self.config = config
+
+    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Float[Tensor, ""]:
+        """Mean weighted squared error over all frames of all examples.
+
+        Args:
+            batch: fields of `Example` with a leading batch axis.
+            generator: of timesteps, noise and condition dropout.
+        """
+        count, frames = batch["targets"].shape[:2]
+        device = batch["targets"].device
+        with torch.no_grad():
+            latents = encode_latents(self.networks.vae, batch["targets"].flatten(0, 1))
+            latents = latents.unflatten(0, (count, frames)).transpose(1, 2)
+        # Stage 1 denoises single frames, each at its own noise level; a clip has one (stage 2).
+        levels = (count, frames) if self.config.stage == 1 else (count, 1)
+        timesteps = self.draw_timesteps(levels, generator, device).expand(count, frames)
+        noise = torch.randn(latents.shape, generator=generator, device=device, dtype=latents.dtype)
+        noisy = self._add_noise(latents, noise, timesteps)
+
+        keep_portrait = torch.rand(count, generator=generator, device=device) >= self.config.drop_portrait
+        keep_attribute = torch.rand(count, generator=generator, device=device) >= self.config.drop_attribute
+        prediction = self.predict(batch, noisy, timesteps, keep_portrait, keep_attribute)
+
+        error = (prediction - self._target(latents, noise, timesteps)).float().square().mean(1)
+        weight = self._weight(batch["target_masks"], error.shape[-1])
+        return (error * weight).sum() / weight.sum()
+
+    def predict(
+        self,
+        batch: Batch,
+        noisy: Float[Tensor, "B c F h w"],
+        timesteps: Int[Tensor, "B F"],
+        keep_portrait: Tensor | None = None,
+        keep_attribute: Tensor | None = None,
+    ) -> Float[Tensor, "B c F h w"]:
+        """DNet's output for noisy frames, with the complementary references of `batch`."""
+        networks = self.networks
+        # I~_port = I_port ⊙ (1 - M_port) and I~_attr = I_attr ⊙ M_attr (section 3.1).
+        portrait = networks.encode_reference(
+            "portrait", batch["portrait"], 1 - batch["portrait_mask"], batch["portrait_positions"]
+        )
+        attribute = networks.encode_reference(
+            "attribute", batch["attribute"], batch["attribute_mask"], batch["attribute_positions"]
+        )
+        cache, embedding = networks.compose(portrait, [attribute], keep_portrait, keep_attribute)
+        return networks.denoise(
+            noisy,
+            timesteps,
+            References((cache,)),
+            embedding,
+            networks.keypoint_guider(batch["keypoints"].flatten(0, 1)),
+            networks.denoising_unet.encode_positions(batch["target_positions"].flatten(0, 1)),
+        )
+
+    def draw_timesteps(
+        self, shape: tuple[int, int], generator: torch.Generator | None, device: torch.device
+    ) -> Int[Tensor, "B F"]:
+        """Timesteps from the shifted distribution of the configuration."""
+        u = torch.rand(shape, generator=generator, device=device)
+        shift = self.config.timestep_shift
+        t = shift * u / (1 + (shift - 1) * u)
+        count = self.scheduler.config.num_train_timesteps
+        return (t * count).long().clamp(max=count - 1)
+
+    def _alphas(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        alphas = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps][:, None, :, None, None]
+        return alphas.sqrt(), (1 - alphas).sqrt()
+
+    def _add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        signal, sigma = self._alphas(timesteps)
+        return signal * latents + sigma * noise
+
+    def _target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        kind = self.scheduler.config.prediction_type
+        if kind == "sample":
+            return latents
+        if kind == "epsilon":
+            return noise
+        signal, sigma = self._alphas(timesteps)
+        return signal * noise - sigma * latents
+
+    def _weight(self, masks: Float[Tensor, "B F 1 H W"], size: int) -> Float[Tensor, "B F h w"]:
+        small = F.interpolate(masks.flatten(0, 1), (size, size), mode="area").unflatten(0, masks.shape[:2])
+        return 1 + self.config.attribute_loss_weight * small[:, :, 0]

@@ -1,0 +1,67 @@
+"""Pictures of a run on people that it never saw."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from durian.models.autoencoder import decode_latents, encode_latents
+from durian.models.networks import Networks
+from durian.models.spatial_attention import References
+from durian.pipeline.sampling import sample_latents
+from durian.training.objective import Batch
+
+
+@torch.no_grad()
+def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, steps: int = 4) -> Tensor:
+    """Sample the targets of a batch, (B, F, 3, H, W) in [-1, 1]."""
+    device = networks.denoising_unet.device
+    batch = {key: value.to(device) for key, value in batch.items()}
+    portrait = networks.encode_reference(
+        "portrait", batch["portrait"], 1 - batch["portrait_mask"], batch["portrait_positions"]
+    )
+    attribute = networks.encode_reference(
+        "attribute", batch["attribute"], batch["attribute_mask"], batch["attribute_positions"]
+    )
+    cache, embedding = networks.compose(portrait, [attribute])
+    features = networks.keypoint_guider(batch["keypoints"].flatten(0, 1))
+    positions = networks.denoising_unet.encode_positions(batch["target_positions"].flatten(0, 1))
+    count, frames = batch["targets"].shape[:2]
+    shape = encode_latents(networks.vae, batch["targets"].flatten(0, 1)).unflatten(0, (count, frames))
+    noise = torch.randn(shape.transpose(1, 2).shape, generator=torch.Generator().manual_seed(0)).to(device)
+    latents = sample_latents(
+        lambda x, t: networks.denoise(x, t, References((cache,)), embedding, features, positions),
+        DDIMScheduler.from_config(scheduler.config),
+        noise,
+        steps,
+    )
+    images = decode_latents(networks.vae, latents.transpose(1, 2).flatten(0, 1))
+    return images.unflatten(0, (count, frames))
+
+
+def save_preview(path: Path, networks: Networks, scheduler: DDIMScheduler, batch: Batch | None) -> None:
+    """A row for each example: masked portrait | masked attribute | each target above its reconstruction."""
+    if batch is None:
+        return
+    networks.eval()
+    result = reconstruct(networks, scheduler, batch).cpu()
+    networks.train()
+    portrait = batch["portrait"] * (1 - batch["portrait_mask"])
+    attribute = batch["attribute"] * batch["attribute_mask"]
+    rows = []
+    for i in range(len(result)):
+        references = [portrait[i], attribute[i]]
+        rows.append(torch.cat([*references, *batch["targets"][i]], 2))
+        rows.append(torch.cat([*references, *result[i]], 2))
+    sheet = torch.cat(rows, 1)
+    image = ((sheet.permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    cv2.imwrite(str(temporary), image[..., ::-1])
+    os.replace(temporary, path)

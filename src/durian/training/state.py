@@ -1,0 +1,83 @@
+"""What a run needs to go on exactly where it stopped, in safetensors alone.
+
+Examples, noise and dropout are functions of the seed and the step, so no random state has to be kept.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+STEP = "step"
+
+
+def save_state(
+    folder: Path,
+    step: int,
+    parameters: Mapping[str, nn.Parameter],
+    ema: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write weights, moving averages and optimiser moments beside, then put them in the place of the last."""
+    temporary = folder.with_name(folder.name + ".new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    count = {STEP: torch.tensor(step)}
+    save_file({k: v.detach().contiguous() for k, v in parameters.items()} | count, temporary / "weights.safetensors")
+    save_file({k: v.contiguous() for k, v in ema.items()}, temporary / "ema.safetensors")
+    moments = {
+        f"{name}/{key}": torch.as_tensor(value).contiguous()
+        for name, parameter in parameters.items()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+    save_file(moments, temporary / "optimizer.safetensors")
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(temporary, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@torch.no_grad()
+def load_state(
+    folder: Path,
+    parameters: Mapping[str, nn.Parameter],
+    ema: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> int:
+    """Restore what `save_state` wrote, strictly, and return the step.
+
+    Raises:
+        ValueError: the state is of other parameters.
+    """
+    weights = load_file(folder / "weights.safetensors")
+    step = int(weights.pop(STEP))
+    averages = load_file(folder / "ema.safetensors")
+    for name, found in (("weights", weights), ("moving averages", averages)):
+        if found.keys() != parameters.keys():
+            odd = sorted(found.keys() ^ parameters.keys())
+            raise ValueError(f"the {name} in {folder} are of another model: {odd[:3]} ({len(odd)} in all)")
+    for name, parameter in parameters.items():
+        parameter.copy_(weights[name])
+        ema[name].copy_(averages[name])
+    for key, value in load_file(folder / "optimizer.safetensors").items():
+        name, kind = key.rsplit("/", 1)
+        optimizer.state.setdefault(parameters[name], {})[kind] = value.to(
+            parameters[name].device if kind != STEP else "cpu"
+        )
+    return step
+
+
+def state_folder(run: Path) -> Path | None:
+    """The newest complete state of a run, if there is one."""
+    for name in ("state", "state.old"):
+        if (run / name / "optimizer.safetensors").is_file():
+            return run / name
+    return None

@@ -1,0 +1,391 @@
+"""The command line: what it says, what it refuses, and that it leaves nothing behind when it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from durian.cli import main
+from durian.errors import DurianError
+
+SAMPLES = Path(__file__).resolve().parents[1] / "src" / "durian" / "samples"
+
+
+class FakePipeline:
+    """Stands in for the networks: everything before and after them is the real thing."""
+
+    size = 128
+    calls: list[dict[str, Any]]
+
+    def __init__(self) -> None:
+        self.calls = []
+
+    def animate(self, inputs: Any, *, progress: Callable[[int, int], None], **options: Any) -> np.ndarray:
+        self.calls.append({"inputs": inputs, **options})
+        progress(1, 1)
+        frames = np.zeros((len(inputs.keypoints), self.size, self.size, 3), np.uint8)
+        frames[:, :, : self.size // 2] = (200, 30, 30)
+        return frames
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
+    fake = FakePipeline()
+    monkeypatch.setattr("durian.pipeline.DurianPipeline.from_pretrained", lambda *_, **__: fake)
+    return fake
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Input files of all kinds of badness, and an empty folder `out`."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.mp4").write_text("not a video")
+    Image.new("RGB", (256, 256), (90, 120, 90)).save(tmp_path / "faceless.png")
+    Image.new("L", (64, 64), 255).save(tmp_path / "small_mask.png")
+    _write_video(tmp_path / "faceless.mp4", np.full((6, 128, 128, 3), 90, np.uint8))
+    return tmp_path
+
+
+def _write_video(path: Path, frames: np.ndarray) -> None:
+    from durian.video import write_video
+
+    write_video(path, frames, 15.0)
+
+
+def _arguments(output: Path, /, **changes: str | list[str] | None) -> list[str]:
+    """A good `durian animate`, with changes; None leaves an option out."""
+    options: dict[str, str | list[str] | None] = {
+        "portrait": str(SAMPLES / "portrait.png"),
+        "attribute": f"hair={SAMPLES / 'hair.png'}",
+        "driving": str(SAMPLES / "driving.mp4"),
+        "output": str(output),
+        "frames": "3",
+        **changes,
+    }
+    arguments = ["animate"]
+    for name, values in options.items():
+        for value in [values] if isinstance(values, str) else values or []:
+            arguments += [f"--{name.replace('_', '-')}", value]
+    return arguments
+
+
+def _refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """Run something that must be refused; return the one line on stderr (native code's output counts)."""
+    assert main(arguments) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("durian: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("line", ["--help", "animate --help", "demo --help", "train --help", "--version", ""])
+def test_help_imports_nothing_heavy(line: str) -> None:
+    code = (
+        "import sys; from durian.cli import main; status = main(sys.argv[1:]);"
+        "heavy = {'torch', 'diffusers', 'mediapipe', 'cv2', 'av', 'numpy', 'PIL'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else status)"
+    )
+    command = [sys.executable, "-c", code, *line.split()]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    assert "durian" in run.stdout
+
+
+def test_importing_the_package_is_light_and_gives_every_public_name() -> None:
+    code = (
+        "import durian, sys; assert 'torch' not in sys.modules;"
+        "[getattr(durian, name) for name in durian.__all__]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_animate_writes_the_video(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
+    from durian.video import VideoReader
+
+    output = tmp_path / "out.mp4"
+    masks = [f"hair={SAMPLES / 'hair_mask.png'}"]
+    options = {"steps": "2", "seed": "5", "portrait_scale": "1.5", "attribute_scale": "2"}
+    portrait_mask = str(SAMPLES / "portrait_mask.png")
+    assert main(_arguments(output, attribute_mask=masks, portrait_mask=portrait_mask, **options)) == 0
+    captured = capfd.readouterr()
+    assert str(output) in captured.out
+    assert captured.err == ""  # no bars and no library chatter where there is no terminal
+    with VideoReader(output) as video:
+        frames = list(video)
+        assert video.fps == 15
+    assert [frame.shape for frame in frames] == [(128, 128, 3)] * 3
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    (call,) = pipeline.calls
+    assert list(call["inputs"].attributes) == ["hair"]
+    asked = (call["num_inference_steps"], call["seed"], call["portrait_scale"], call["attribute_scale"])
+    assert asked == (2, 5, 1.5, 2.0)
+
+
+def test_the_sound_of_the_driving_video_is_kept(pipeline: FakePipeline, tmp_path: Path) -> None:
+    driving, output = tmp_path / "talk.mp4", tmp_path / "out.mp4"
+    with av.open(str(SAMPLES / "driving.mp4")) as source, av.open(str(driving), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream("aac", rate=16000, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                target.mux(packet)
+        samples = np.sin(np.arange(16000) / 8, dtype=np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        target.mux([*sound.encode(frame), *sound.encode(None)])
+    assert main(_arguments(output, driving=str(driving), frames="8")) == 0
+    with av.open(str(output)) as result:
+        decoded = [frame.to_ndarray() for frame in result.decode(audio=0)]
+    assert np.abs(np.concatenate(decoded, 1)).max() > 0.5
+
+
+def test_attributes_and_their_masks_reach_the_model(pipeline: FakePipeline, tmp_path: Path) -> None:
+    names = ("hair", "glasses")
+    pictures = [f"{name}={SAMPLES / f'{name}.png'}" for name in names]
+    masks = [f"{name}={SAMPLES / f'{name}_mask.png'}" for name in names]
+    assert main(_arguments(tmp_path / "out.mp4", attribute=pictures, attribute_mask=masks)) == 0
+    attributes = pipeline.calls[0]["inputs"].attributes
+    assert list(attributes) == list(names)
+    # Eyeglasses are the smaller thing: had the masks been mixed up, it would be the other way round.
+    assert 0 < attributes["glasses"].mask.mean() < attributes["hair"].mask.mean()
+
+
+REFUSED_AT_ONCE: dict[str, tuple[dict[str, Any], str]] = {
+    "portrait missing": ({"portrait": "{}/nobody.png"}, "nobody.png"),
+    "portrait empty": ({"portrait": "{}/empty.png"}, "empty"),
+    "portrait not a picture": ({"portrait": "{}/text.png"}, "text.png"),
+    "no portrait given": ({"portrait": None}, "--portrait"),
+    "no attribute given": ({"attribute": None}, "--attribute"),
+    "attribute unknown": ({"attribute": "cape=x.jpg"}, "hair, glasses, beard, hat"),
+    "attribute without a name": ({"attribute": "x.jpg"}, "NAME=FILE"),
+    "attribute with an empty name": ({"attribute": "=x.jpg"}, "NAME=FILE"),
+    "attribute without a file": ({"attribute": "hair="}, "NAME=FILE"),
+    "attribute twice": ({"attribute": ["hair=a.png", "hair=b.png"]}, "twice"),
+    "attribute missing": ({"attribute": "hair={}/nobody.png"}, "nobody.png"),
+    "attribute not a picture": ({"attribute": "hair={}/text.png"}, "text.png"),
+    "mask of an attribute not given": (
+        {"attribute_mask": "hat={}/small_mask.png"},
+        "--attribute hat",
+    ),
+    "mask of another size": ({"attribute_mask": "hair={}/small_mask.png"}, "small_mask.png"),
+    "mask twice": ({"attribute_mask": ["hair=a.png", "hair=b.png"]}, "twice"),
+    "mask not a picture": ({"attribute_mask": "hair={}/text.png"}, "text.png"),
+    "portrait mask of another size": ({"portrait_mask": "{}/small_mask.png"}, "small_mask.png"),
+    "driving missing": ({"driving": "{}/nobody.mp4"}, "nobody.mp4"),
+    "driving empty": ({"driving": "{}/empty.mp4"}, "empty"),
+    "driving not a video": ({"driving": "{}/text.mp4"}, "text.mp4"),
+    "output folder missing": ({"output": "{}/nowhere/out.mp4"}, "nowhere"),
+    "output folder not writable": ({"output": "/proc/self/out.mp4"}, "/proc/self"),
+    "output is a folder": ({"output": "{}/out.mp4"}, "folder"),
+    "output is a picture": ({"output": "{}/out/out.png"}, ".mp4"),
+    "output without a suffix": ({"output": "{}/out/out"}, ".mp4"),
+    "no steps": ({"steps": "0"}, "--steps"),
+    "half a step": ({"steps": "0.5"}, "--steps"),
+    "no frames": ({"frames": "0"}, "--frames"),
+    "negative seed": ({"seed": "-1"}, "--seed"),
+    "negative scale": ({"attribute_scale": "-1"}, "--attribute-scale"),
+    "unknown option": ({"attribut": "hair=a.png"}, "--attribut"),
+}
+
+
+def _fill(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        name: value.replace("{}", str(folder)) if isinstance(value, str) else value
+        for name, value in changes.items()
+    }
+
+
+@pytest.mark.parametrize("case", REFUSED_AT_ONCE)
+def test_bad_input_is_refused_before_the_networks_are_loaded(
+    case: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    def loaded(*_: Any, **__: Any) -> None:
+        raise AssertionError("the networks were loaded")
+
+    monkeypatch.setattr("durian.pipeline.DurianPipeline.from_pretrained", loaded)
+    changes, expected = REFUSED_AT_ONCE[case]
+    if case == "output is a folder":
+        (folder / "out.mp4").mkdir()
+    line = _refusal(_arguments(folder / "out" / "out.mp4", **_fill(changes, folder)), capfd)
+    assert expected in line
+    assert list((folder / "out").iterdir()) == []
+
+
+REFUSED_WHEN_SEEN: dict[str, tuple[dict[str, Any], str]] = {
+    "no face in the portrait": ({"portrait": "{}/faceless.png"}, "face"),
+    "no face in the attribute": ({"attribute": "hair={}/faceless.png"}, "face"),
+    "no face in the driving video": ({"driving": "{}/faceless.mp4"}, "face"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_WHEN_SEEN)
+def test_pictures_without_a_face_are_refused(case: str, folder: Path, pipeline: FakePipeline, capfd) -> None:
+    changes, expected = REFUSED_WHEN_SEEN[case]
+    line = _refusal(_arguments(folder / "out" / "out.mp4", **_fill(changes, folder)), capfd)
+    assert expected in line
+    assert list((folder / "out").iterdir()) == []
+    assert pipeline.calls == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"checkpoint": "{}/no-such-checkpoint"}, "no-such-checkpoint"),
+        ({"checkpoint": "{}/out"}, "out"),
+        ({"checkpoint": "{}/text.png"}, "text.png"),
+        ({"device": "toaster"}, "toaster"),
+        ({"device": "cuda:99"}, "cuda:99"),
+    ],
+)
+def test_unusable_checkpoints_and_devices_are_refused(
+    changes: dict[str, str], expected: str, folder: Path, capfd
+) -> None:
+    line = _refusal(_arguments(folder / "out" / "out.mp4", **_fill(changes, folder)), capfd)
+    assert expected in line
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_an_earlier_result_survives_a_failure(folder: Path, pipeline: FakePipeline, capfd) -> None:
+    output = folder / "out" / "out.mp4"
+    output.write_bytes(b"earlier")
+    _refusal(_arguments(output, driving=str(folder / "faceless.mp4")), capfd)
+    assert output.read_bytes() == b"earlier"
+
+
+def test_the_driving_video_is_not_overwritten(folder: Path, pipeline: FakePipeline, capfd) -> None:
+    driving = folder / "faceless.mp4"
+    before = driving.read_bytes()
+    assert "--output" in _refusal(_arguments(driving, driving=str(driving)), capfd)
+    assert driving.read_bytes() == before
+
+
+def test_an_interrupt_is_one_line_and_130(
+    pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "animate", interrupt)
+    assert main(_arguments(tmp_path / "out.mp4")) == 130
+    assert capfd.readouterr().err == "durian: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_defect_of_the_program_keeps_its_traceback(
+    pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pipeline, "animate", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(_arguments(tmp_path / "out.mp4"))
+
+
+def test_train_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(
+        "durian.training.run.train", lambda config, **options: calls.append((config, options))
+    )
+    assert main(["train", "run.yaml"]) == 0
+    assert main(["train", "run.yaml", "--fresh", "--output", str(tmp_path)]) == 0
+    assert calls == [
+        (Path("run.yaml"), {"output": None, "resume": True}),
+        (Path("run.yaml"), {"output": tmp_path, "resume": False}),
+    ]
+
+
+def test_demo_writes_two_videos_and_a_sheet(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
+    output = tmp_path / "demo"
+    assert main(["demo", "--output", str(output), "--frames", "4", "--steps", "1"]) == 0
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    assert {path.name for path in output.iterdir()} == {"hair.mp4", "hair_and_glasses.mp4", "sheet.png"}
+    for path in output.iterdir():
+        assert str(path) in captured.out
+    assert "durian animate" in captured.out
+    assert [list(call["inputs"].attributes) for call in pipeline.calls] == [["hair"], ["hair", "glasses"]]
+    with Image.open(output / "sheet.png") as sheet:
+        colours = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
+    # Six moments in two rows of the fake's frames, which are half red.
+    assert (np.abs(colours - (200.0, 30.0, 30.0)).max(1) < 3).sum() > 12 * 0.4 * 160**2
+
+
+def test_demo_that_fails_leaves_no_results(
+    pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd
+) -> None:
+    animate = pipeline.animate
+
+    def second_fails(*arguments: Any, **options: Any) -> np.ndarray:
+        if pipeline.calls:
+            raise DurianError("out of luck")
+        return animate(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "animate", second_fails)
+    assert "out of luck" in _refusal(["demo", "--output", str(tmp_path / "demo"), "--frames", "2"], capfd)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_needs_a_folder_it_can_make(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
+    (tmp_path / "file").touch()
+    assert "nowhere" in _refusal(["demo", "--output", str(tmp_path / "nowhere" / "demo")], capfd)
+    assert "file" in _refusal(["demo", "--output", str(tmp_path / "file")], capfd)
+    assert pipeline.calls == []
+
+
+def test_evaluate_writes_a_report_and_prints_a_table(shared_dir: Path, tmp_path: Path, capfd) -> None:
+    cases = shared_dir / "data" / "portraits-v0" / "cases"
+    report, sheet = tmp_path / "report.json", tmp_path / "report.png"
+    files = ["--json", str(report), "--sheet", str(sheet)]
+    command = ["evaluate", "cross", "--cases", str(cases), "--checkpoint", "none", "--limit", "2", *files]
+    assert main(command) == 0
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    scores = json.loads(report.read_text("utf-8"))
+    assert len(scores["cases"]) == 2
+    assert "model" not in scores
+    for method in ("warp_paste", "copy_portrait"):
+        (line,) = [line for line in captured.out.splitlines() if "overall" in line and method in line]
+        assert f"{scores[method]['overall']['psnr']:.4g}" in line
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+    assert str(report) in captured.out
+    assert str(sheet) in captured.out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--cases {}/nowhere", "nowhere"),
+        ("--cases {}/out", "out"),
+        ("--cases {} --limit 0", "--limit"),
+        ("--cases {} --json {}/nowhere/report.json", "nowhere"),
+        ("--cases {} --json {}/out/report.txt", ".json"),
+        ("--cases {} --sheet {}/out/report.jpg", ".png"),
+        ("", "--cases"),
+    ],
+)
+def test_evaluate_refuses_bad_input(options: str, expected: str, folder: Path, capfd) -> None:
+    arguments = options.replace("{}", str(folder)).split()
+    assert expected in _refusal(["evaluate", "cross", "--checkpoint", "none", *arguments], capfd)
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_evaluate_needs_to_know_what(capfd) -> None:
+    assert "command" in _refusal(["evaluate"], capfd)
