@@ -298,17 +298,30 @@ def test_a_defect_of_the_program_keeps_its_traceback(
         main(_arguments(tmp_path / "out.mp4"))
 
 
-def test_train_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    calls: list[tuple[Any, dict[str, Any]]] = []
-    monkeypatch.setattr(
-        "durian.training.run.train", lambda config, **options: calls.append((config, options))
-    )
+def test_train_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd) -> None:
+    calls: list[tuple[Path, dict[str, Any]]] = []
+
+    def run(config: Path, **options: Any) -> Path:
+        calls.append((config, options))
+        return tmp_path / "checkpoint"
+
+    monkeypatch.setattr("durian.training.run.train", run)
     assert main(["train", "run.yaml"]) == 0
-    assert main(["train", "run.yaml", "--fresh", "--output", str(tmp_path)]) == 0
+    assert main(["train", "run.yaml", "--fresh", "--output", str(tmp_path), "--steps", "3"]) == 0
     assert calls == [
-        (Path("run.yaml"), {"output": None, "resume": True}),
-        (Path("run.yaml"), {"output": tmp_path, "resume": False}),
+        (Path("run.yaml"), {"output": None, "fresh": False, "steps": None}),
+        (Path("run.yaml"), {"output": tmp_path, "fresh": True, "steps": 3}),
     ]
+    assert str(tmp_path / "checkpoint") in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("text", [None, "", "preset: huge", "{"])
+def test_train_refuses_unusable_configurations(text: str | None, tmp_path: Path, capfd) -> None:
+    config = tmp_path / "run.yaml"
+    if text is not None:
+        config.write_text(text)
+    assert "run.yaml" in _refusal(["train", str(config), "--output", str(tmp_path / "run")], capfd)
+    assert not (tmp_path / "run").exists()
 
 
 def test_demo_writes_two_videos_and_a_sheet(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from durian.errors import DurianError
 from durian.pipeline import DurianPipeline
@@ -15,7 +15,13 @@ from durian.video import VideoReader, check_writable, read_image, read_mask, wri
 
 SAMPLES = Path(__file__).parent / "samples"
 
-Report = Callable[[str, int, int | None], None]
+
+class Report(Protocol):
+    """Told how far each stage of a long work is."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """`total` is None where it cannot be known."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def run_demo(
         num_inference_steps: None takes the checkpoint's own.
         frame_limit: use only the first frames of the driving sample.
         device: as in `DurianPipeline.from_pretrained`.
-        report: called as `report(stage, done, total)`.
+        report: told of the progress.
 
     Raises:
         DurianError: the folder cannot be made or written to.

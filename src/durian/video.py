@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+import av.audio.stream
 import av.container
 import av.error
 import numpy as np
@@ -193,7 +194,7 @@ def _encode(
         # The sound's stream must exist before the first packet is written, hence opened here.
         source = _open_audio(audio_from)
         try:
-            sound = output.add_stream_from_template(source.streams.audio[0]) if source else None
+            sound = _add_sound(output, source) if source else None
             count = 0
             image: np.ndarray | None = first
             while image is not None:
@@ -205,12 +206,7 @@ def _encode(
                 image = next(iterator, None)
             output.mux(video.encode(None))
             if source and sound:
-                for packet in source.demux(source.streams.audio[0]):
-                    if packet.pts is None or packet.time_base is None:  # the demuxer's flush packet
-                        continue
-                    if packet.pts * packet.time_base >= count / rate:
-                        break
-                    packet.stream = sound
+                for packet in _sound_packets(source, sound, end=count / rate):
                     output.mux(packet)
         finally:
             if source:
@@ -229,6 +225,36 @@ def _open_audio(path: str | os.PathLike[str] | None) -> av.container.InputContai
         return container
     container.close()
     return None
+
+
+def _add_sound(
+    output: av.container.OutputContainer, source: av.container.InputContainer
+) -> av.audio.stream.AudioStream:
+    """A track that takes the source's packets as they are, or AAC where mp4 has no place for them."""
+    track = source.streams.audio[0]
+    if track.codec_context.name in output.supported_codecs:
+        return output.add_stream_from_template(track)
+    return output.add_stream("aac", rate=track.rate)
+
+
+def _sound_packets(
+    source: av.container.InputContainer, sound: av.audio.stream.AudioStream, end: Fraction
+) -> Iterator[av.Packet]:
+    track = source.streams.audio[0]
+    recode = sound.codec_context.name != track.codec_context.name
+    for packet in source.demux(track):
+        if packet.pts is None or packet.time_base is None:  # the demuxer's flush packet
+            continue
+        if packet.pts * packet.time_base >= end:
+            break
+        if recode:
+            for frame in packet.decode():
+                yield from sound.encode(frame)
+        else:
+            packet.stream = sound
+            yield packet
+    if recode:
+        yield from sound.encode(None)
 
 
 def _umask() -> int:

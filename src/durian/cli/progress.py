@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-Report = Callable[[str, int, int | None], None]
+if TYPE_CHECKING:
+    from durian.demo import Report
 
 
 @contextmanager

@@ -15,10 +15,14 @@ def train(
         typer.Option(help="Folder of checkpoints and logs.", show_default="what the configuration says"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--fresh", help="Go on from the newest checkpoint there, or begin anew.")
+        bool, typer.Option("--resume/--fresh", help="Go on from what the folder holds, or begin anew.")
     ] = True,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop there.", show_default="what the configuration says")
+    ] = None,
 ) -> None:
     """Train by self-reconstruction on clips, without paired data."""
     from durian.training.run import train as run
 
-    run(config, output=output, resume=resume)
+    checkpoint = run(config, output=output, fresh=not resume, steps=steps)
+    typer.echo(f"Wrote {checkpoint}: use it with --checkpoint {checkpoint}")

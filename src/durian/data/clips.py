@@ -61,7 +61,9 @@ def read_clips(
     """
     shards = sorted(Path(folder).glob("*.tar"))
     if not shards:
-        raise DurianError(f"no clips in {folder}: expected tar shards (*.tar) of frames, labels and landmarks")
+        raise DurianError(
+            f"no clips in {folder}: expected tar shards (*.tar) of frames, labels and landmarks"
+        )
     samples = wds.WebDataset([str(shard) for shard in shards], shardshuffle=False, empty_check=False)
     for index, sample in enumerate(samples):
         if limit is not None and index >= limit:

@@ -141,7 +141,9 @@ class ReconstructionSampler:
             attribute_positions=canonical_positions(attribute_points, size, self.grid),
             targets=np.stack([to_signed(clip.frames[i]) for i in chosen]),
             target_masks=clip.masks[name][chosen][:, None].astype(np.float32),
-            target_positions=np.stack([canonical_positions(clip.landmarks[i], size, self.grid) for i in chosen]),
+            target_positions=np.stack(
+                [canonical_positions(clip.landmarks[i], size, self.grid) for i in chosen]
+            ),
             keypoints=np.stack([to_unit(draw_keypoints(clip.landmarks[i], size)) for i in chosen]),
         )
 

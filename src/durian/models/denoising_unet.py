@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -106,9 +111,7 @@ class DenoisingUNet(UNetMotionModel):
         return {
             name: module
             for name, module in self.named_modules()
-            if ".motion_modules." in name
-            and name.rsplit(".", 1)[0].endswith("motion_modules")
-            and not isinstance(module, NoMotion)
+            if isinstance(module, AnimateDiffTransformer3D)
         }
 
     def with_motion(self, motion_adapter: MotionAdapter | None = None) -> DenoisingUNet:
@@ -119,7 +122,11 @@ class DenoisingUNet(UNetMotionModel):
         """
         if self.config.temporal:
             return self
-        model = DenoisingUNet.from_config({**self.config, "temporal": True})
+        config = {**self.config, "temporal": True}
+        if motion_adapter is not None:
+            for key in ("use_motion_mid_block", "motion_max_seq_length", "motion_num_attention_heads"):
+                config[key] = motion_adapter.config[key]
+        model = DenoisingUNet(**own_config(DenoisingUNet, config))
         weights = self.state_dict()
         if motion_adapter is not None:
             weights |= motion_adapter.state_dict()
@@ -145,11 +152,14 @@ class DenoisingUNet(UNetMotionModel):
             ValueError: naming the keys that are missing or unexpected.
         """
         config = UNetMotionModel.from_unet2d(unet, motion_adapter, load_weights=False).config
-        model = cls.from_config({**config, **options, "temporal": motion_adapter is not None})
+        config = {**config, **options, "temporal": motion_adapter is not None}
+        model = cls(**own_config(cls, config))
         weights = dict(unet.state_dict())
         if motion_adapter is not None:
             weights |= motion_adapter.state_dict()
-        new = tuple(key for key in model.state_dict() if ".processor.position_" in key or "conv_guidance" in key)
+        new = tuple(
+            key for key in model.state_dict() if ".processor.position_" in key or "conv_guidance" in key
+        )
         load_strictly(model, weights, new_keys=new)
         return model
 
@@ -161,7 +171,9 @@ class DenoisingUNet(UNetMotionModel):
         """Encoded positions of the tokens of every level; empty if the option is off."""
         if not self.config.position_frequencies:
             return {}
-        return encode_positions(canonical, self.config.position_frequencies, len(self.config.block_out_channels))
+        return encode_positions(
+            canonical, self.config.position_frequencies, len(self.config.block_out_channels)
+        )
 
     def forward(  # ty: ignore[invalid-method-override]  # explicit conditions in place of diffusers' kwargs
         self,
@@ -224,11 +236,21 @@ class DenoisingUNet(UNetMotionModel):
             if i < len(self.up_blocks) - 1:
                 extra["upsample_size"] = skips[-1].shape[2:]  # also right for sizes that do not halve evenly
             hidden = block(
-                hidden_states=hidden, temb=emb, res_hidden_states_tuple=block_skips, num_frames=frames, **extra
+                hidden_states=hidden,
+                temb=emb,
+                res_hidden_states_tuple=block_skips,
+                num_frames=frames,
+                **extra,
             )
 
         hidden = self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
         return hidden.unflatten(0, (batch, frames)).transpose(1, 2)
+
+
+def own_config(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a (larger) diffusers configuration that are arguments of `cls`."""
+    names = inspect.signature(cls.__init__).parameters
+    return {key: value for key, value in config.items() if key in names and key != "self"}
 
 
 def load_strictly(model: nn.Module, weights: dict[str, Tensor], new_keys: tuple[str, ...] = ()) -> None:

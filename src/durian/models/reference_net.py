@@ -9,7 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from durian.models.denoising_unet import load_strictly
+from durian.models.denoising_unet import load_strictly, own_config
 from durian.models.positions import encode_positions, position_dim
 from durian.models.spatial_attention import ReferenceFeatures, SpatialContext, install_spatial_attention
 
@@ -86,7 +86,7 @@ class ReferenceNet(UNet2DConditionModel):
             ValueError: naming the keys that are missing or unexpected.
         """
         channels = unet.config.in_channels + 1
-        model = cls.from_config({**unet.config, **options, "in_channels": channels})
+        model = cls(**own_config(cls, {**unet.config, **options, "in_channels": channels}))
         weights = {key: value for key, value in unet.state_dict().items() if not key.startswith(UNUSED)}
         weights["conv_in.weight"] = F.pad(weights["conv_in.weight"], (0, 0, 0, 0, 0, 1))
         new = tuple(key for key in model.state_dict() if ".processor.position_" in key)
@@ -114,7 +114,9 @@ class ReferenceNet(UNet2DConditionModel):
             levels = len(self.config.block_out_channels)
             positions = encode_positions(canonical, self.config.position_frequencies, levels)
         tokens: dict[str, Tensor] = {}
-        self._run(torch.cat([latents, small], 1), encoder_hidden_states, SpatialContext(None, positions, tokens))
+        self._run(
+            torch.cat([latents, small], 1), encoder_hidden_states, SpatialContext(None, positions, tokens)
+        )
         keep = None
         if self.config.drop_masked_tokens:
             height, width = latents.shape[-2:]

@@ -69,7 +69,9 @@ class ReferenceCache:
 
     def drop(self, keep: Bool[Tensor, " B"]) -> ReferenceCache:
         """The cache with every token hidden in those samples of the batch where `keep` is False."""
-        hidden = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[:, None, None, None]
+        hidden = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[
+            :, None, None, None
+        ]
         return ReferenceCache(
             self.keys, self.values, {layer: self.layer_bias(layer) + hidden for layer in self.keys}
         )
@@ -144,7 +146,9 @@ class SpatialAttention(nn.Module):
         positions = features.positions[tokens.shape[1]] if features.positions is not None else None
         return self._keys_values(attn, tokens, positions)
 
-    def _keys_values(self, attn: Attention, tokens: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _keys_values(
+        self, attn: Attention, tokens: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         key, value = attn.to_k(tokens), attn.to_v(tokens)
         if self.position_dim and positions is not None:
             key = key + self.position_to_k(positions)
@@ -242,7 +246,9 @@ def project_references(unet: nn.Module, features: ReferenceFeatures) -> Referenc
         keys[name], values[name] = attn.processor.project(attn, features)
         if features.keep is not None:
             keep = features.keep[features.tokens[name].shape[1]]
-            bias[name] = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[:, None, None]
+            bias[name] = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[
+                :, None, None
+            ]
     return ReferenceCache(keys, values, bias or None)
 
 

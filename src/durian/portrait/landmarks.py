@@ -152,9 +152,10 @@ class _Box:
         scale = self.PIXELS / self.side
         corner = (self.x - self.side / 2, self.y - self.side / 2)
         # Cut before scaling, so that the cost does not grow with the image.
-        low = np.floor(np.maximum(corner, 0)).astype(int)
-        high = np.ceil(np.array(corner) + self.side).astype(int)
-        part = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
+        limit = np.array(image.shape[1::-1])
+        low = np.clip(np.floor(corner).astype(int), 0, limit - 1)
+        high = np.maximum(np.ceil(np.add(corner, self.side)).astype(int), low + 1)
+        part = image[low[1] : high[1], low[0] : high[0]]
         matrix = np.array(
             [[scale, 0, (low[0] - corner[0]) * scale], [0, scale, (low[1] - corner[1]) * scale]]
         )

@@ -18,6 +18,7 @@ from durian.portrait.landmarks import quiet_stderr
 _LIGHTING = (10.0, 3.0, 3.0)  # by how much light varies one colour over a head, in OpenCV's 8-bit Lab
 _SCALP = 1.2  # a crown no more different from the cheeks (`_Face.difference`) is a bald one
 
+_STUBBLE = 2.8  # of the skin's standard deviations; less is a shaven chin in the shade
 _BRIDGE = 0.5  # the least contrast (`_lines`) of a bridge of glasses
 
 
@@ -34,10 +35,14 @@ class AttributeMasker(Protocol):
 class FallbackMasker:
     """Masks without a face parser: MediaPipe's person segmentation, landmark regions and colours.
 
-    For a head-and-shoulders crop (`FaceCrop`). Hair is separated from skin, clothes and background by
-    colour, so it fails where they look alike; of glasses the frame and lenses are taken for two equal
-    superellipses; a hat must differ in colour from the hair at the temples. Give a mask of your own where
-    that is not enough.
+    For a head-and-shoulders crop (`FaceCrop`). Hair and beards are told from skin, clothes and background
+    by colour, so this fails where they look alike, and light hair of many shades is found in part; of
+    glasses the frame and lenses are taken for two equal superellipses; what covers the head counts as a
+    hat if nothing of its colour is beside the face, be it a hat or short hair. Give a mask of your own
+    where that is not enough.
+
+    Mean IoU on synthetic portraits that have the attribute: hair (no hat on it) 0.71, glasses 0.61,
+    hat 0.87, beard 0.34 (a third of the beards is not found).
     """
 
     def __init__(self) -> None:
@@ -94,7 +99,7 @@ class _Face:
         self.u, self.v = np.moveaxis((pixels - centre[:2]) @ basis / self.unit, -1, 0)
         self.centre, self.basis = centre[:2], basis
         self.oval = self.polygon(FACE_OVAL)
-        self._cheeks = self.oval & (np.abs(self.u) < 0.5) & (self.v > 0.2) & (self.v < 0.6)
+        self._cheeks = self.oval & (np.abs(self.u) < 0.5) & (self.v > 0.15) & (self.v < 0.4)
         self.skin = self.distance(self._cheeks)
 
     def polygon(self, indices: tuple[int, ...]) -> np.ndarray:
@@ -108,6 +113,10 @@ class _Face:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         change = cv2.dilate if by > 0 else cv2.erode
         return change(mask.astype(np.uint8), kernel).astype(bool)
+
+    def v_of(self, index: int) -> float:
+        """A landmark's height in the face."""
+        return float(((self.landmarks[index, :2] - self.centre) @ self.basis)[1] / self.unit)
 
     def sample(self, values: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Values at places in face coordinates."""
@@ -143,7 +152,7 @@ def _hair(face: _Face, person: np.ndarray) -> np.ndarray:
     hairy = face.distance(crown) < face.skin
     likely = around & (person > 0.6) & hairy & (np.abs(u) < 1.2) & (v < 0.2)
     if long:
-        likely |= flowing & (person > 0.8) & (hairy | (face.skin > 2))
+        likely |= flowing & around & (person > 0.8)  # whatever its colour: no skin reaches there
     core = face.grow(face.oval, -0.08) & (v > -0.2)
     label = np.full(v.shape, cv2.GC_BGD, np.uint8)
     label[person > 0.1] = cv2.GC_PR_BGD
@@ -175,15 +184,24 @@ def _hat(face: _Face, person: np.ndarray) -> np.ndarray:
 
 
 def _beard(face: _Face) -> np.ndarray:
-    jaw = face.grow(face.oval, 0.12) & (face.v > 0.5) & (np.abs(face.u) < 0.75)
-    jaw &= ~face.grow(face.polygon(LIPS_OUTER), 0.03)
-    jaw &= ~((np.abs(face.u) < 0.22) & (face.v < 0.5))  # nostrils
-    darker = face.lab[..., 0] < np.median(face.lab[face.oval][:, 0])
-    hairy = jaw & darker & (cv2.GaussianBlur(face.skin, (0, 0), 0.03 * face.unit) > 2.2)
-    hairy = face.grow(face.grow(hairy, 0.04), -0.04)
-    if (hairy & face.oval).sum() < 0.12 * (jaw & face.oval).sum():
-        return np.zeros(face.v.shape)
-    return hairy & jaw
+    u, v = face.u, face.v
+    lips = face.grow(face.polygon(LIPS_OUTER), 0.03)
+    nose, lip, under, chin = (face.v_of(index) for index in (2, 0, 17, 152))
+    # A beard is on the chin or over the lip, whatever else it covers; hair beside the jaw is none.
+    seeds = np.zeros(v.shape, bool)
+    for top, bottom in ((under + 0.06, chin - 0.02), (nose + 0.04, lip - 0.02)):
+        patch = (np.abs(u) < 0.22) & (v > top) & (v < bottom) & ~lips
+        if patch.any() and np.median(face.skin[patch]) > _STUBBLE:
+            seeds |= patch & (face.skin > _STUBBLE)
+    if seeds.sum() < 0.005 * face.unit**2:
+        return np.zeros(v.shape)
+    hairy = face.distance(seeds) < face.skin
+    region = (v > nose) & (v < chin + 0.6) & (np.abs(u) < 0.75) & ~lips
+    label = np.full(v.shape, cv2.GC_BGD, np.uint8)
+    label[region] = cv2.GC_PR_BGD
+    label[region & hairy & face.grow(face.oval, 0.1)] = cv2.GC_PR_FGD
+    label[seeds] = cv2.GC_FGD
+    return _connected(face, _cut(face, label), seeds)
 
 
 def _glasses(face: _Face) -> np.ndarray:

@@ -173,10 +173,11 @@ def _express(portrait: np.ndarray, reference: np.ndarray, frame: np.ndarray) -> 
         rest = max(_opening(reference, lids), 0.02)  # a reference that blinks must not blow the others up
         wanted = _opening(portrait, lids) * _opening(frame, lids) / rest
         _open_lids(shape, lids, wanted)
+    # Lips at rest cannot be told from lips wide open, so where portrait and reference differ much, the
+    # opening and the lips are the driver's. Where they differ little, nothing needs to be set.
     mismatch = abs(_opening(portrait, _LIPS) - _opening(reference, _LIPS))
-    _open_jaw(shape, _opening(frame, _LIPS) - _opening(shape, _LIPS))
-    # Lips at rest cannot be told from lips wide open: where the two differ much, the driver's are taken.
-    borrowed = np.clip((mismatch - 0.04) / 0.08, 0, 1)
+    borrowed = np.clip((mismatch - 0.03) / 0.07, 0, 1)
+    _open_jaw(shape, borrowed * (_opening(frame, _LIPS) - _opening(shape, _LIPS)))
     lips = [*_UPPER_LIP, *_LOWER_LIP]
     driven = frame[lips] + shape[_BELOW_NOSE] - frame[_BELOW_NOSE]
     shape[lips] += borrowed * (driven - shape[lips])

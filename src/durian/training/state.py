@@ -29,7 +29,9 @@ def save_state(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     count = {STEP: torch.tensor(step)}
-    save_file({k: v.detach().contiguous() for k, v in parameters.items()} | count, temporary / "weights.safetensors")
+    save_file(
+        {k: v.detach().contiguous() for k, v in parameters.items()} | count, temporary / "weights.safetensors"
+    )
     save_file({k: v.contiguous() for k, v in ema.items()}, temporary / "ema.safetensors")
     moments = {
         f"{name}/{key}": torch.as_tensor(value).contiguous()

@@ -1,0 +1,342 @@
+"""Training on tiny networks and clips made here."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from diffusers import DDIMScheduler
+from safetensors.torch import load_file
+from tiny import tiny_networks, tiny_preset
+
+from durian.data.clips import Clip, attribute_mask, read_clips
+from durian.data.reconstruction import Augmentation, ReconstructionSampler, split_clips
+from durian.errors import DurianError
+from durian.models import presets
+from durian.portrait.geometry import face_template
+from durian.training.config import TrainConfig, load_config
+from durian.training.objective import ReconstructionObjective
+from durian.training.run import draw_example, learning_rate, train, trainable_parameters
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0)
+
+
+def make_clip(name: str, colour: int, frames: int = 5, size: int = 32) -> Clip:
+    """A grey square head with a cap of "hair" of one colour that moves to the right."""
+    rng = np.random.default_rng(colour)
+    landmarks = np.repeat(face_template()[None] * 8, frames, 0).astype(np.float32)
+    images = np.full((frames, size, size, 3), 40, np.uint8)
+    hair = np.zeros((frames, size, size), bool)
+    for i in range(frames):
+        landmarks[i, :, :2] += [12 + i, 15]
+        images[i, 12:26, 6 + i : 20 + i] = 150
+        images[i, 6:12, 6 + i : 20 + i] = (colour, 255 - colour, 90)
+        hair[i, 6:12, 6 + i : 20 + i] = True
+    noise = rng.integers(0, 6, images.shape, dtype=np.uint8)
+    return Clip(name, images + noise, landmarks, {"hair": hair})
+
+
+def write_shard(path: Path, clips: list[Clip]) -> None:
+    with tarfile.open(path, "w") as tar:
+
+        def add(name: str, data: bytes) -> None:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+        for clip in clips:
+            for i, frame in enumerate(clip.frames):
+                add(f"{clip.name}.frame{i:02d}.webp", cv2.imencode(".webp", frame[..., ::-1])[1].tobytes())
+                labels = clip.masks["hair"][i].astype(np.uint8) * 4
+                add(f"{clip.name}.label{i:02d}.png", cv2.imencode(".png", labels)[1].tobytes())
+            buffer = io.BytesIO()
+            np.save(buffer, clip.landmarks.astype(np.float16))
+            add(f"{clip.name}.landmarks.npy", buffer.getvalue())
+
+
+@pytest.fixture
+def clips() -> list[Clip]:
+    return [make_clip(f"{i:05d}", 30 * i) for i in range(4)]
+
+
+def test_clips_are_read_back_from_shards(clips, tmp_path: Path):
+    write_shard(tmp_path / "clips-000.tar", clips)
+    back = list(read_clips(tmp_path))
+    assert [clip.name for clip in back] == [clip.name for clip in clips]
+    assert (back[2].masks["hair"] == clips[2].masks["hair"]).all()
+    assert back[2].masks.keys() == {"hair"}
+    assert np.abs(back[2].frames.astype(int) - clips[2].frames).mean() < 8
+    assert len(list(read_clips(tmp_path, limit=2))) == 2
+    with pytest.raises(DurianError, match="no clips in"):
+        list(read_clips(tmp_path / "nowhere"))
+
+
+def test_glasses_are_frame_and_lens():
+    labels = np.array([[7, 1 | 128, 1, 7 | 128, 4]], np.uint8)
+    assert attribute_mask(labels, "glasses").tolist() == [[True, True, False, True, False]]
+    assert attribute_mask(labels, "hair").tolist() == [[False, False, False, False, True]]
+
+
+def test_examples_have_complementary_masks_of_one_person(clips):
+    sampler = ReconstructionSampler(clips, targets=2, grid=4, augmentation=NO_AUGMENTATION)
+    example = sampler.draw(np.random.default_rng(0))
+    visible_hair = example.attribute[:, example.attribute_mask[0] == 1]
+    owner = next(c for c in clips if np.abs(c.frames[0, 7, 8] / 127.5 - 1 - visible_hair.mean(1)).max() < 0.1)
+    kept = example.portrait[:, example.portrait_mask[0] == 0]
+    hair_colour = owner.frames[0, 7, 8] / 127.5 - 1
+    # The person's own attribute is nowhere left in the portrait.
+    assert np.abs(kept - hair_colour[:, None]).max(0).min() > 0.15
+    assert example.targets.shape == (2, 3, 32, 32)
+    assert example.target_masks.mean() == pytest.approx(6 * 14 / 32**2)
+    assert (example.keypoints.reshape(2, -1).max(1) > 0).all()
+
+
+def test_mask_expansion_only_adds(clips):
+    wide = make_clip("wide", 200)
+    wide.masks["hair"][:, 4:20, 2:26] = True
+    everybody = [*clips, wide]
+    never = ReconstructionSampler(everybody, 1, 4, augmentation=NO_AUGMENTATION)
+    always = ReconstructionSampler(
+        everybody, 1, 4, augmentation=dataclasses.replace(NO_AUGMENTATION, mask_expansion=1.0)
+    )
+    areas = {
+        name: np.mean([s.draw(np.random.default_rng(k)).portrait_mask.mean() for k in range(30)])
+        for name, s in (("never", never), ("always", always))
+    }
+    assert areas["always"] > 1.15 * areas["never"]
+
+
+def test_augmentation_moves_image_mask_and_landmarks_together(clips):
+    sampler = ReconstructionSampler(clips, 1, 4, augmentation=Augmentation(0.1, 0.1, 10, 0, 0, 0))
+    frame, mask = clips[0].frames[0], clips[0].masks["hair"][0].astype(np.float32)
+    marked = np.where(mask[..., None] > 0, 255, 0).astype(np.uint8).repeat(3, -1)
+    points = np.zeros((478, 3), np.float32)
+    points[:, :2] = np.argwhere(mask > 0)[:, ::-1].mean(0) + 0.5
+    for seed in range(10):
+        image, moved, landmarks = sampler._affine(np.random.default_rng(seed), marked, mask, points)
+        np.testing.assert_allclose(image[..., 0] / 255, moved, atol=0.01)
+        ys, xs = np.indices(moved.shape) + 0.5
+        centre = [(xs * moved).sum() / moved.sum(), (ys * moved).sum() / moved.sum()]
+        np.testing.assert_allclose(landmarks[0, :2], centre, atol=0.8)
+    assert frame.shape == image.shape
+
+
+def test_consecutive_targets_follow_each_other(clips):
+    sampler = ReconstructionSampler(clips, 4, 4, consecutive=True, augmentation=NO_AUGMENTATION)
+    visible = np.array([0, 1, 2, 3, 4])
+    for seed in range(20):
+        chosen = sampler._target_frames(np.random.default_rng(seed), visible)
+        assert len(chosen) == 4
+        assert (np.abs(np.diff(chosen)) == 1).all()
+    assert sampler._target_frames(np.random.default_rng(0), visible[:2]).tolist() == [0, 1, 1, 0]
+
+
+def test_frames_without_a_face_are_never_used(clips):
+    for clip in clips:
+        clip.landmarks[2:] = np.nan
+    sampler = ReconstructionSampler(clips, 3, 4)
+    for seed in range(10):
+        example = sampler.draw(np.random.default_rng(seed))
+        assert all(np.isfinite(getattr(example, f.name)).all() for f in dataclasses.fields(example))
+        assert (example.keypoints.reshape(3, -1).max(1) > 0).all()
+
+
+def test_held_out_clips_are_apart(clips):
+    training, held_out = split_clips(clips, 1)
+    assert {c.name for c in training} | {c.name for c in held_out} == {c.name for c in clips}
+    assert len(held_out) == 1
+    assert not {c.name for c in training} & {c.name for c in held_out}
+
+
+def config_with(tmp_path: Path, **changes: object) -> TrainConfig:
+    values = {
+        "preset": "mini",
+        "stage": 1,
+        "output": tmp_path / "run",
+        "data": {"clips": tmp_path, "targets": 2, "held_out": 1},
+        "steps": 4,
+        "batch_size": 2,
+        "save_every": 2,
+        "sample_every": 100,
+        "optimizer": {"learning_rate": 1e-3, "warmup_steps": 0},
+    }
+    return TrainConfig.model_validate({**values, **changes})
+
+
+def batch_of(clips: list[Clip], count: int = 2, **kwargs: object) -> dict[str, torch.Tensor]:
+    sampler = ReconstructionSampler(clips, 2, 4, **kwargs)
+    examples = [draw_example(sampler, 0, index) for index in range(count)]
+    return {key: torch.from_numpy(np.stack([e[key] for e in examples])) for key in examples[0]}
+
+
+@pytest.mark.parametrize("prediction_type", ["sample", "epsilon", "v_prediction"])
+def test_a_perfect_prediction_has_no_loss(clips, tmp_path: Path, prediction_type: str, monkeypatch):
+    scheduler = DDIMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type=prediction_type)
+    networks = tiny_networks(temporal=False)
+    objective = ReconstructionObjective(networks, scheduler, config_with(tmp_path))
+    batch = batch_of(clips)
+    clean = torch.nn.functional.pixel_unshuffle(batch["targets"].flatten(0, 1), 4) * 2
+    clean = clean.unflatten(0, (2, 2)).transpose(1, 2)
+
+    def oracle(self, batch, noisy, timesteps, *keep):
+        a = scheduler.alphas_cumprod[timesteps][:, None, :, None, None]
+        noise = (noisy - a.sqrt() * clean) / (1 - a).sqrt()
+        velocity = a.sqrt() * noise - (1 - a).sqrt() * clean
+        return {"sample": clean, "epsilon": noise, "v_prediction": velocity}[prediction_type]
+
+    monkeypatch.setattr(ReconstructionObjective, "predict", oracle)
+    assert float(objective(batch, torch.Generator().manual_seed(0))) < 1e-5
+
+
+def test_the_attribute_can_weigh_more(clips, tmp_path: Path):
+    batch = batch_of(clips)
+    objective = ReconstructionObjective(
+        tiny_networks(temporal=False), DDIMScheduler(), config_with(tmp_path, attribute_loss_weight=3.0)
+    )
+    weight = objective._weight(batch["target_masks"], 8)
+    assert weight.shape == (2, 2, 8, 8)
+    assert weight.min() == 1
+    assert weight.max() == pytest.approx(4)
+
+
+def test_timestep_shift_draws_more_noise(clips, tmp_path: Path):
+    means = []
+    for shift in (1.0, 4.0):
+        objective = ReconstructionObjective(
+            tiny_networks(temporal=False), DDIMScheduler(), config_with(tmp_path, timestep_shift=shift)
+        )
+        t = objective.draw_timesteps((2000, 1), torch.Generator().manual_seed(0), torch.device("cpu"))
+        assert 0 <= int(t.min()) <= int(t.max()) <= 999
+        means.append(float(t.float().mean()))
+    assert means[0] == pytest.approx(500, abs=25)
+    assert means[1] > 650
+
+
+def test_stages_train_what_they_should():
+    one = trainable_parameters(tiny_networks(temporal=False), stage=1)
+    networks = tiny_networks(temporal=True)
+    two = trainable_parameters(networks, stage=2)
+    assert two
+    assert all(".motion_modules." in name for name in two)
+    assert not any(".motion_modules." in name for name in one)
+    assert one.keys() | two.keys() == {
+        name for name, _ in networks.named_parameters() if not name.startswith("vae.")
+    }
+
+
+def test_overfitting_a_person_lowers_the_loss(clips, tmp_path: Path):
+    networks = tiny_networks(temporal=False)
+    objective = ReconstructionObjective(
+        networks, DDIMScheduler(**tiny_preset().scheduler), config_with(tmp_path)
+    )
+    batch = batch_of(clips[:1], augmentation=NO_AUGMENTATION)
+    optimizer = torch.optim.AdamW(networks.parameters(), lr=3e-3)
+
+    def step(seed: int) -> float:
+        loss = objective(batch, torch.Generator().manual_seed(seed))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    losses = [step(seed) for seed in range(60)]
+    assert np.mean(losses[-10:]) < 0.4 * np.mean(losses[:5])
+
+
+def test_learning_rate_warms_up_holds_and_decays(tmp_path: Path):
+    optimizer = {"learning_rate": 1.0, "warmup_steps": 9, "decay_steps": 10}
+    config = config_with(tmp_path, steps=100, optimizer=optimizer)
+    rates = [learning_rate(config, step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[50] == rates[90] == 1
+    assert rates[95] == pytest.approx(0.5)
+    assert rates[100] == 0
+
+
+def write_config(tmp_path: Path, **changes: object) -> Path:
+    config = config_with(tmp_path, **changes).model_dump(mode="json")
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def tiny_mini(monkeypatch) -> None:
+    """The preset `mini` is tiny in this test."""
+    monkeypatch.setitem(presets.PRESETS, "mini", tiny_preset())
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(clips, tmp_path: Path, tiny_mini):
+    write_shard(tmp_path / "clips-000.tar", clips)
+    whole = train(write_config(tmp_path), output=tmp_path / "whole")
+    train(write_config(tmp_path), output=tmp_path / "parts", steps=2)
+    parts = train(write_config(tmp_path), output=tmp_path / "parts")
+    for name in ("weights", "ema", "optimizer"):
+        a, b = (load_file(tmp_path / run / "state" / f"{name}.safetensors") for run in ("whole", "parts"))
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert int(load_file(tmp_path / "whole" / "state" / "weights.safetensors")["step"]) == 4
+    assert (whole / "model_index.json").is_file()
+    assert parts.parent.name == "parts"
+
+
+def test_stage_two_trains_motion_modules_alone_on_top_of_stage_one(clips, tmp_path: Path, tiny_mini):
+    from durian.pipeline.checkpoint import load_networks
+
+    write_shard(tmp_path / "clips-000.tar", clips)
+    one = train(write_config(tmp_path, steps=1), output=tmp_path / "one")
+    data = {"clips": tmp_path, "targets": 3, "held_out": 1}
+    config = write_config(tmp_path, stage=2, steps=2, init_from=str(one), data=data)
+    two = load_networks(train(config, output=tmp_path / "two"))
+    before = load_networks(one).state_dict()
+    after = two.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    moved = [m.proj_out.weight.abs().max() for m in two.denoising_unet.motion_modules().values()]
+    assert moved
+    assert all(value > 0 for value in moved)
+
+
+def test_a_preview_shows_people_that_training_never_sees(clips, tmp_path: Path, tiny_mini):
+    write_shard(tmp_path / "clips-000.tar", clips)
+    train(write_config(tmp_path, sample_every=2, steps=2), output=tmp_path / "run")
+    image = cv2.imread(str(tmp_path / "run" / "previews" / "000002.png"))
+    assert image.shape == (6 * 2 * 32, 4 * 32, 3)
+
+
+def test_every_shipped_configuration_parses():
+    found = sorted(CONFIGS.glob("*.yaml"))
+    assert found
+    for path in found:
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: -1\npreset: mini", "steps: .*greater than"),
+        ("preset: maxi\nsteps: 3", "preset: .*'sd15' or 'mini'"),
+        ("preset: mini\nsetps: 3", "setps: Extra inputs"),
+        ("- 1", "not a mapping"),
+        ("a: [", "cannot read"),
+    ],
+)
+def test_mistakes_in_a_configuration_are_named(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(DurianError, match=message):
+        load_config(path)
+    with pytest.raises(DurianError, match="cannot read"):
+        load_config(tmp_path / "missing.yaml")
+
+
+def test_no_clips_is_one_line(tmp_path: Path):
+    with pytest.raises(DurianError, match="no clips in"):
+        train(write_config(tmp_path))
