@@ -10,7 +10,6 @@ from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from diffusers.models.attention_processor import AttnProcessor2_0
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import UNET, tiny_networks, tiny_unet
 
 from durian.models import (
     ArcFaceEncoder,
@@ -28,6 +27,7 @@ from durian.models import (
 from durian.models.positions import encode_positions, position_dim
 from durian.models.presets import PRESETS, SD15
 from durian.models.spatial_attention import SpatialContext, spatial_layers
+from tiny import UNET, tiny_networks, tiny_unet
 
 
 def tiny_adapter() -> MotionAdapter:
@@ -181,9 +181,7 @@ def test_cached_attention_is_the_formula(frames: int, sizes: list[int]):
     with torch.no_grad():
         cache = ReferenceCache.concatenate([unet.project_references(f) for f in features])
         got = attn(hidden, context=SpatialContext(References((cache,))))
-        want = naive_attention(
-            attn, hidden, [f.tokens[name].repeat_interleave(frames, 0) for f in features]
-        )
+        want = naive_attention(attn, hidden, [f.tokens[name].repeat_interleave(frames, 0) for f in features])
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference, tiny_unet
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from durian.errors import DurianError
@@ -22,6 +22,7 @@ from durian.pipeline.checkpoint import build_sd15, load_networks, save_checkpoin
 from durian.pipeline.conditioning import aligned_guidance
 from durian.pipeline.sampling import sample_latents
 from durian.pipeline.windows import frame_windows, window_weights
+from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference, tiny_unet
 
 
 def tiny_pipeline(**options: object) -> DurianPipeline:
@@ -56,11 +57,11 @@ def test_every_input_matters(pipeline, what: str):
     other = tiny_reference(9)
     changed = {
         "portrait": {"portrait": dataclasses.replace(inputs.portrait, image=other.image)},
-        "attribute": {"attributes": {"hair": dataclasses.replace(inputs.attributes["hair"], image=other.image)}},
-        "keypoints": {"keypoints": inputs.keypoints + np.float32(3)},
-        "portrait mask": {
-            "portrait": dataclasses.replace(inputs.portrait, mask=1 - inputs.portrait.mask)
+        "attribute": {
+            "attributes": {"hair": dataclasses.replace(inputs.attributes["hair"], image=other.image)}
         },
+        "keypoints": {"keypoints": inputs.keypoints + np.float32(3)},
+        "portrait mask": {"portrait": dataclasses.replace(inputs.portrait, mask=1 - inputs.portrait.mask)},
     }[what]
     before = pipeline.animate(inputs)
     assert difference(before, pipeline.animate(dataclasses.replace(inputs, **changed))) > 0.05
@@ -169,7 +170,7 @@ def test_windows_cover_everything_with_weights_that_sum_to_one(frames: int, leng
         assert (weight > 0).all()
         total[start:stop] += weight
     np.testing.assert_allclose(total, 1, atol=1e-5)
-    for (_, stop), (start, _) in zip(windows, windows[1:], strict=False):
+    for (_, stop), (start, _) in itertools.pairwise(windows):
         assert stop - start >= overlap
 
 
@@ -312,7 +313,9 @@ def test_sd15_builds_from_its_sources_animates_and_round_trips(sources, tmp_path
     networks = build_sd15(sources, **SD15_OPTIONS)
     unet = tiny_unet()
     for net in (networks.denoising_unet, networks.portrait_net, networks.attribute_net):
-        torch.testing.assert_close(net.mid_block.resnets[0].conv1.weight, unet.mid_block.resnets[0].conv1.weight)
+        torch.testing.assert_close(
+            net.mid_block.resnets[0].conv1.weight, unet.mid_block.resnets[0].conv1.weight
+        )
     scheduler = DDIMScheduler(beta_schedule="linear", clip_sample=False)
     pipeline = DurianPipeline(networks, scheduler, size=16, sampling_steps=2)
     inputs = tiny_inputs(2, size=16)

@@ -14,7 +14,6 @@ import torch
 import yaml
 from diffusers import DDIMScheduler
 from safetensors.torch import load_file
-from tiny import tiny_networks, tiny_preset
 
 from durian.data.clips import Clip, attribute_mask, read_clips
 from durian.data.reconstruction import Augmentation, ReconstructionSampler, split_clips
@@ -24,6 +23,7 @@ from durian.portrait.geometry import face_template
 from durian.training.config import TrainConfig, load_config
 from durian.training.objective import ReconstructionObjective
 from durian.training.run import draw_example, learning_rate, train, trainable_parameters
+from tiny import tiny_networks, tiny_preset
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0)

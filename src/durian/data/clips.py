@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import webdataset as wds
 from jaxtyping import Bool, Float, UInt8
+from webdataset.compat import WebDataset
 
 from durian.errors import DurianError
 
@@ -64,7 +64,7 @@ def read_clips(
         raise DurianError(
             f"no clips in {folder}: expected tar shards (*.tar) of frames, labels and landmarks"
         )
-    samples = wds.WebDataset([str(shard) for shard in shards], shardshuffle=False, empty_check=False)
+    samples = WebDataset([str(shard) for shard in shards], shardshuffle=False, empty_check=False)
     for index, sample in enumerate(samples):
         if limit is not None and index >= limit:
             return

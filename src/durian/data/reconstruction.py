@@ -178,14 +178,10 @@ class ReconstructionSampler:
         shift = size / 2 + rng.uniform(-a.shift, a.shift, 2) * size - linear @ [size / 2, size / 2]
         matrix = np.concatenate([linear, shift[:, None]], 1)
         # What the shift uncovers is filled by reflection, in image and mask alike.
-        warp = {"dsize": (size, size), "flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REFLECT_101}
-        opencv = matrix.copy()
-        opencv[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
-        return (
-            cv2.warpAffine(image, opencv, **warp),
-            cv2.warpAffine(mask, opencv, **warp),
-            transform_points(matrix, landmarks),
+        image, mask = (
+            warp_image(array, matrix, (size, size), border=cv2.BORDER_REFLECT_101) for array in (image, mask)
         )
+        return image, mask, transform_points(matrix, landmarks)
 
     def _colour(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         strength = self.augmentation.colour

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
 from diffusers.models.autoencoders.vae import DecoderOutput
+from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor
 
@@ -39,14 +39,14 @@ class PixelAutoencoder(ModelMixin, ConfigMixin):
         return self.placeholder.device
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> AutoencoderTinyOutput:
-        return AutoencoderTinyOutput(latents=F.pixel_unshuffle(images, self.config.factor))
+        return AutoencoderTinyOutput(latents=F.pixel_unshuffle(images, self.config["factor"]))
 
     def decode(self, latents: Float[Tensor, "B c h w"]) -> DecoderOutput:
-        return DecoderOutput(sample=F.pixel_shuffle(latents, self.config.factor))
+        return DecoderOutput(sample=F.pixel_shuffle(latents, self.config["factor"]))
 
 
 def encode_latents(vae: Any, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B c h w"]:
-    """Scaled latents of images in [-1, 1], by AutoencoderKL (the mode), AutoencoderTiny or PixelAutoencoder."""
+    """Scaled latents of images in [-1, 1]; of an AutoencoderKL the mode."""
     encoded = vae.encode(images)
     latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
     return latents * vae.config.scaling_factor

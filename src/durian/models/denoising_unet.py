@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
-from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+from diffusers.models.controlnets.controlnet import zero_module
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D, MotionAdapter, UNetMotionModel
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -98,13 +99,14 @@ class DenoisingUNet(UNetMotionModel):
         if guidance_channels:
             # The same as further zero-initialised input channels of conv_in (Zhang et al., 2023), but
             # conv_in keeps the shape of the weights it is initialised from.
-            self.conv_guidance = nn.Conv2d(guidance_channels, block_out_channels[0], 3, padding=1)
-            nn.init.zeros_(self.conv_guidance.weight)
-            nn.init.zeros_(self.conv_guidance.bias)
+            self.conv_guidance = zero_module(
+                nn.Conv2d(guidance_channels, block_out_channels[0], 3, padding=1)
+            )
         if not temporal:
             for block in (*self.down_blocks, *self.up_blocks, self.mid_block):
-                if hasattr(block, "motion_modules"):
-                    block.motion_modules = nn.ModuleList(NoMotion() for _ in block.motion_modules)
+                modules = getattr(block, "motion_modules", ())
+                if len(modules):
+                    block.motion_modules = nn.ModuleList(NoMotion() for _ in modules)
 
     def motion_modules(self) -> dict[str, nn.Module]:
         """The temporal layers by name (empty in a network of single frames)."""
@@ -120,7 +122,7 @@ class DenoisingUNet(UNetMotionModel):
         New modules start silent: their last projection is zero, so that the video model starts as the
         image model that it extends. With `motion_adapter` they start from AnimateDiff's weights instead.
         """
-        if self.config.temporal:
+        if self.config["temporal"]:
             return self
         config = {**self.config, "temporal": True}
         if motion_adapter is not None:
@@ -169,16 +171,16 @@ class DenoisingUNet(UNetMotionModel):
 
     def encode_positions(self, canonical: Float[Tensor, "B g g 2"]) -> dict[int, Float[Tensor, "B N P"]]:
         """Encoded positions of the tokens of every level; empty if the option is off."""
-        if not self.config.position_frequencies:
+        if not self.config["position_frequencies"]:
             return {}
         return encode_positions(
-            canonical, self.config.position_frequencies, len(self.config.block_out_channels)
+            canonical, self.config["position_frequencies"], len(self.config["block_out_channels"])
         )
 
-    def forward(  # ty: ignore[invalid-method-override]  # explicit conditions in place of diffusers' kwargs
+    def forward(
         self,
         sample: Float[Tensor, "B C F h w"],
-        timestep: Float[Tensor, "B *F"] | float | int,
+        timestep: Float[Tensor, "B ..."] | float | int,
         encoder_hidden_states: Float[Tensor, "B L D"],
         keypoint_features: Float[Tensor, "BF C0 h w"] | None = None,
         references: References | None = None,
@@ -226,7 +228,7 @@ class DenoisingUNet(UNetMotionModel):
         )
 
         for i, block in enumerate(self.up_blocks):
-            count = len(block.resnets)
+            count = len(cast(nn.ModuleList, block.resnets))
             block_skips, skips = skips[-count:], skips[:-count]
             extra = (
                 {"encoder_hidden_states": embedding, "cross_attention_kwargs": context}
@@ -243,7 +245,9 @@ class DenoisingUNet(UNetMotionModel):
                 **extra,
             )
 
-        hidden = self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
+        if self.conv_norm_out is not None and self.conv_act is not None:
+            hidden = self.conv_act(self.conv_norm_out(hidden))
+        hidden = self.conv_out(hidden)
         return hidden.unflatten(0, (batch, frames)).transpose(1, 2)
 
 

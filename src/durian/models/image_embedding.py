@@ -6,12 +6,11 @@ Every encoder is a module that maps images in [-1, 1], (B, 3, H, W), to tokens, 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
+from typing import Any, Protocol, cast
 
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -57,12 +56,12 @@ class SmallImageEncoder(ModelMixin, ConfigMixin):
         self.norm = nn.LayerNorm(cross_attention_dim)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B L D"]:
-        size = self.config.image_size
+        size = self.config["image_size"]
         hidden = F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
         hidden = F.pixel_unshuffle(hidden, 2)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             hidden = F.silu(norm(conv(hidden)))
-        hidden = F.adaptive_avg_pool2d(hidden, self.config.tokens).flatten(2).transpose(1, 2)
+        hidden = F.adaptive_avg_pool2d(hidden, self.config["tokens"]).flatten(2).transpose(1, 2)
         return self.norm(self.proj(hidden))
 
 
@@ -84,7 +83,7 @@ class ClipImageEncoder(ModelMixin, ConfigMixin):
         return model
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 D"]:
-        size = self.clip.config.image_size
+        size = cast(int, self.clip.config.image_size)
         images = F.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False)
         mean, std = (images.new_tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
         return self.clip(pixel_values=(images / 2 + 0.5 - mean) / std).image_embeds[:, None]
@@ -137,7 +136,7 @@ class ArcFaceEncoder(ModelMixin, ConfigMixin):
         size = self.image_size
         hidden = F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
         hidden = self.prelu(self.bn1(self.conv1(hidden)))
-        for i in range(1, len(self.config.widths) + 1):
+        for i in range(1, len(self.config["widths"]) + 1):
             hidden = getattr(self, f"layer{i}")(hidden)
         embedding = self.features(self.fc(self.bn2(hidden).flatten(1)))
         return self.projection(F.normalize(embedding, dim=1) * embedding.shape[1] ** 0.5)[:, None]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor
 
@@ -32,4 +32,4 @@ class KeypointGuider(ModelMixin, ConfigMixin):
 
     def forward(self, keypoint_images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Keypoint images in [0, 1], black where nothing is drawn."""
-        return self.embedding(F.pixel_unshuffle(keypoint_images, self.config.fold))
+        return self.embedding(F.pixel_unshuffle(keypoint_images, self.config["fold"]))

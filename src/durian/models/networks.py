@@ -69,7 +69,7 @@ class Networks(nn.Module):
     def attention_grid(self, latent_size: int) -> int:
         """Tokens a side at the finest spatial attention: the grid on which positions are wanted."""
         config = self.denoising_unet.config
-        pairs = zip(config.down_block_types, reversed(config.up_block_types), strict=True)
+        pairs = zip(config["down_block_types"], reversed(config["up_block_types"]), strict=True)
         level = next(i for i, pair in enumerate(pairs) if any("CrossAttn" in name for name in pair))
         return latent_size // 2**level
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from durian.models.denoising_unet import load_strictly, own_config
 from durian.models.positions import encode_positions, position_dim
 from durian.models.spatial_attention import ReferenceFeatures, SpatialContext, install_spatial_attention
-
 
 UNUSED = ("conv_norm_out.", "conv_out.")
 """Weights of Stable Diffusion's UNet that a ReferenceNet has no use for."""
@@ -85,7 +86,7 @@ class ReferenceNet(UNet2DConditionModel):
         Raises:
             ValueError: naming the keys that are missing or unexpected.
         """
-        channels = unet.config.in_channels + 1
+        channels = unet.config["in_channels"] + 1
         model = cls(**own_config(cls, {**unet.config, **options, "in_channels": channels}))
         weights = {key: value for key, value in unet.state_dict().items() if not key.startswith(UNUSED)}
         weights["conv_in.weight"] = F.pad(weights["conv_in.weight"], (0, 0, 0, 0, 0, 1))
@@ -93,7 +94,7 @@ class ReferenceNet(UNet2DConditionModel):
         load_strictly(model, weights, new_keys=new)
         return model
 
-    def forward(  # ty: ignore[invalid-method-override]  # a reference has no timestep and no output image
+    def forward(
         self,
         latents: Float[Tensor, "B c h w"],
         mask: Float[Tensor, "B 1 H W"],
@@ -110,15 +111,15 @@ class ReferenceNet(UNet2DConditionModel):
         """
         small = F.interpolate(mask, latents.shape[-2:], mode="area").to(latents)
         positions = None
-        if self.config.position_frequencies and canonical is not None:
-            levels = len(self.config.block_out_channels)
-            positions = encode_positions(canonical, self.config.position_frequencies, levels)
+        if self.config["position_frequencies"] and canonical is not None:
+            levels = len(self.config["block_out_channels"])
+            positions = encode_positions(canonical, self.config["position_frequencies"], levels)
         tokens: dict[str, Tensor] = {}
         self._run(
             torch.cat([latents, small], 1), encoder_hidden_states, SpatialContext(None, positions, tokens)
         )
         keep = None
-        if self.config.drop_masked_tokens:
+        if self.config["drop_masked_tokens"]:
             height, width = latents.shape[-2:]
             keep = {}
             for count in {value.shape[1] for value in tokens.values()}:
@@ -137,7 +138,7 @@ class ReferenceNet(UNet2DConditionModel):
             skips += block_skips
         hidden = self.mid_block(hidden, emb, **extra)
         for block in self.up_blocks:
-            count = len(block.resnets)
+            count = len(cast(nn.ModuleList, block.resnets))
             block_skips, skips = skips[-count:], skips[:-count]
             size = skips[-1].shape[2:] if skips else None
             hidden = block(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +91,7 @@ class References:
     """
 
     branches: tuple[ReferenceCache, ...]
-    weights: Float[Tensor, "branches *frames"] | None = None
+    weights: Float[Tensor, "branches ..."] | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,11 @@ class SpatialAttention(nn.Module):
     def _keys_values(
         self, attn: Attention, tokens: Tensor, positions: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        key, value = attn.to_k(tokens), attn.to_v(tokens)
+        to_k, to_v = (
+            cast(nn.Module, attn.to_k),
+            cast(nn.Module, attn.to_v),
+        )  # None only in layers without keys
+        key, value = to_k(tokens), to_v(tokens)
         if self.position_dim and positions is not None:
             key = key + self.position_to_k(positions)
         return _split_heads(key, attn.heads), _split_heads(value, attn.heads)
@@ -178,7 +183,8 @@ class SpatialAttention(nn.Module):
         else:
             out = self._attend_references(query, key, value, context.references)
         out = out.transpose(1, 2).flatten(2)
-        return attn.to_out[1](attn.to_out[0](out))
+        project, dropout = cast(nn.ModuleList, attn.to_out)
+        return dropout(project(out))
 
     def _attend_references(self, query: Tensor, key: Tensor, value: Tensor, references: References) -> Tensor:
         outputs = [self._attend(query, key, value, cache) for cache in references.branches]
@@ -243,7 +249,7 @@ def project_references(unet: nn.Module, features: ReferenceFeatures) -> Referenc
     """Project a reference's features to keys and values with DNet's own weights, once per animation."""
     keys, values, bias = {}, {}, {}
     for name, attn in spatial_layers(unet).items():
-        keys[name], values[name] = attn.processor.project(attn, features)
+        keys[name], values[name] = cast(SpatialAttention, attn.processor).project(attn, features)
         if features.keep is not None:
             keep = features.keep[features.tokens[name].shape[1]]
             bias[name] = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, MotionAdapter, UNet2DConditionModel
 from diffusers import schedulers as diffusers_schedulers
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.models.unets.unet_motion_model import MotionAdapter
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from durian import models
 from durian.errors import DurianError
@@ -152,7 +155,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _load_component(folder: Path, name: Any) -> nn.Module:
+def _load_component(folder: Path, name: Any) -> Any:
     if name not in _CLASSES:
         raise DurianError(f"{folder.parent / INDEX} asks for an unknown class {name!r} of {folder.name}")
     try:

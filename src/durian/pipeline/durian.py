@@ -17,7 +17,7 @@ from durian.errors import DurianError
 from durian.models.autoencoder import decode_latents, latent_channels, spatial_factor
 from durian.models.networks import EncodedReference, Networks
 from durian.models.presets import Preset
-from durian.models.spatial_attention import ReferenceCache, References
+from durian.models.spatial_attention import References
 from durian.pipeline.checkpoint import (
     load_networks,
     load_scheduler,
@@ -197,7 +197,7 @@ class DurianPipeline:
         keypoints = keypoint_tensor(images, self.device).to(self.dtype)
 
         frames = len(inputs.keypoints)
-        length = min(WINDOW, self.networks.denoising_unet.config.motion_max_seq_length)
+        length = min(WINDOW, self.networks.denoising_unet.config["motion_max_seq_length"])
         windows = frame_windows(frames, length, min(OVERLAP, length // 2))
         weights = window_weights(windows)
         noise = self._noise(frames, seed)
@@ -299,10 +299,10 @@ class DurianPipeline:
         unet = self.networks.denoising_unet
         grid = self.networks.attention_grid(self._latent_size)
         positions = guidance = None
-        if unet.config.position_frequencies:
+        if unet.config["position_frequencies"]:
             canonical = position_tensor(inputs.keypoints[span], self.size, grid, self.device)
             positions = unet.encode_positions(canonical.to(self.dtype))
-        if unet.config.guidance_channels:
+        if unet.config["guidance_channels"]:
             warped = aligned_guidance(inputs, span, self._latent_size)
             guidance = torch.from_numpy(warped).to(self.device, self.dtype)
 

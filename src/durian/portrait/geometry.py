@@ -65,11 +65,15 @@ def transform_points(matrix: Float[np.ndarray, "2 3"], points: Float[np.ndarray,
 
 
 def warp_image(
-    image: np.ndarray, matrix: Float[np.ndarray, "2 3"], size: tuple[int, int], border: float = 0
+    image: np.ndarray,
+    matrix: Float[np.ndarray, "2 3"],
+    size: tuple[int, int],
+    border: int = cv2.BORDER_CONSTANT,
 ) -> np.ndarray:
     """Warp by a source-to-target 2×3 matrix; both sides with pixel centres at .5. `size`: (height, width).
 
-    Shrinking averages over the source's pixels (no aliasing).
+    `border` is OpenCV's border mode; the constant is 0. Shrinking averages over the source's pixels, so
+    that nothing aliases.
     """
     half = np.array([0.5, 0.5])
     opencv = matrix.copy()  # OpenCV's pixel centres lie at whole numbers
@@ -82,8 +86,7 @@ def warp_image(
         opencv,
         (size[1], size[0]),
         flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(border,) * 4,
+        borderMode=border,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -92,7 +92,7 @@ class ReconstructionObjective(nn.Module):
         u = torch.rand(shape, generator=generator, device=device)
         shift = self.config.timestep_shift
         t = shift * u / (1 + (shift - 1) * u)
-        count = self.scheduler.config.num_train_timesteps
+        count = self.scheduler.config["num_train_timesteps"]
         return (t * count).long().clamp(max=count - 1)
 
     def _alphas(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +104,7 @@ class ReconstructionObjective(nn.Module):
         return signal * latents + sigma * noise
 
     def _target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        kind = self.scheduler.config.prediction_type
+        kind = self.scheduler.config["prediction_type"]
         if kind == "sample":
             return latents
         if kind == "epsilon":

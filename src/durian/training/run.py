@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import yaml
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.training_utils import EMAModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -138,7 +138,7 @@ def train(
         weight_decay=config.optimizer.weight_decay,
     )
     # Convolutions read channels last without reordering: measured 14 % more steps a second on a CPU.
-    networks.to(accelerator.device, memory_format=torch.channels_last)
+    networks.to(accelerator.device).to(memory_format=torch.channels_last)
     ema = EMAModel(parameters.values(), decay=config.ema_decay)
     averages = dict(zip(parameters, ema.shadow_params, strict=True))
 
