@@ -139,6 +139,18 @@ def test_consecutive_targets_follow_each_other(clips):
     assert sampler._target_frames(np.random.default_rng(0), visible[:2]).tolist() == [0, 1, 1, 0]
 
 
+def test_confused_positions_are_another_frames_and_the_rest_stays(clips):
+    confused = dataclasses.replace(NO_AUGMENTATION, position_confusion=1.0)
+    right = ReconstructionSampler(clips, 5, 4, augmentation=NO_AUGMENTATION).draw(np.random.default_rng(3))
+    wrong = ReconstructionSampler(clips, 5, 4, augmentation=confused).draw(np.random.default_rng(3))
+    assert (right.keypoints == wrong.keypoints).all()
+    assert (right.targets == wrong.targets).all()
+    moved = (right.target_positions != wrong.target_positions).any((1, 2, 3))
+    assert moved.any()
+    for positions in wrong.target_positions:  # each is a true one of that clip
+        assert min(np.abs(positions - other).max() for other in right.target_positions) < 1e-6
+
+
 def test_frames_without_a_face_are_never_used(clips):
     for clip in clips:
         clip.landmarks[2:] = np.nan

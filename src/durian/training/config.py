@@ -29,6 +29,7 @@ class DataConfig(_Strict):
     colour: float = Field(0.12, ge=0)
     mask_expansion: float = Field(0.85, ge=0, le=1)
     mask_radius: float = Field(0.03, ge=0)
+    position_confusion: float = Field(0.0, ge=0, le=1)
 
 
 class OptimizerConfig(_Strict):

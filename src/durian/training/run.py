@@ -197,7 +197,7 @@ def make_sampler(config: TrainConfig, clips: list[Clip], grid: int) -> Reconstru
         consecutive=config.stage == 2,
         attribute_weights=data.attribute_weights,
         augmentation=Augmentation(
-            data.shift, data.scale, data.rotation, data.colour, data.mask_expansion, data.mask_radius
+            **{f.name: getattr(data, f.name) for f in dataclasses.fields(Augmentation)}
         ),
     )
 
