@@ -21,7 +21,7 @@ from durian.errors import DurianError
 from durian.models import presets
 from durian.portrait.geometry import face_template
 from durian.training.config import TrainConfig, load_config
-from durian.training.objective import ReconstructionObjective
+from durian.training.objective import ReconstructionObjective, hue_error
 from durian.training.run import draw_example, learning_rate, train, trainable_parameters
 from tiny import tiny_networks, tiny_preset
 
@@ -217,6 +217,17 @@ def test_the_attribute_can_weigh_more(clips, tmp_path: Path):
     assert weight.shape == (2, 2, 8, 8)
     assert weight.min() == 1
     assert weight.max() == pytest.approx(4)
+
+
+def test_hue_error_sees_colour_and_not_brightness_or_texture():
+    residual = torch.zeros(1, 48, 1, 2, 2)
+    assert hue_error(residual + 0.5).max() < 1e-12  # all colours alike: brightness
+    texture = residual.clone()
+    texture[:, 0], texture[:, 1] = 1.0, -1.0  # two pixels of red that cancel
+    assert hue_error(texture).max() < 1e-12
+    red = residual.clone()
+    red[:, :16] = 0.3
+    torch.testing.assert_close(hue_error(red), torch.full((1, 1, 2, 2), (0.2**2 + 2 * 0.1**2) / 3))
 
 
 def test_timestep_shift_draws_more_noise(clips, tmp_path: Path):

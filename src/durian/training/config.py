@@ -46,8 +46,10 @@ class OptimizerConfig(_Strict):
 class TrainConfig(_Strict):
     """One run of one stage.
 
-    `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is; `timestep_shift`
-    draws more of the noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform.
+    `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
+    weighs a further term, the error of each latent cell's mean hue, which squared error learns last and
+    the eye sees first (pixel latents and "sample" prediction only). `timestep_shift` draws more of the
+    noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform.
     """
 
     preset: Literal["sd15", "mini"]
@@ -65,6 +67,7 @@ class TrainConfig(_Strict):
     drop_portrait: float = Field(0.05, ge=0, le=1)
     drop_attribute: float = Field(0.05, ge=0, le=1)
     attribute_loss_weight: float = Field(0.0, ge=0)
+    colour_loss_weight: float = Field(0.0, ge=0)
     timestep_shift: float = Field(1.0, gt=0)
     save_every: int = Field(500, ge=1)
     sample_every: int = Field(500, ge=1)

@@ -54,7 +54,10 @@ class ReconstructionObjective(nn.Module):
         keep_attribute = torch.rand(count, generator=generator, device=device) >= self.config.drop_attribute
         prediction = self.predict(batch, noisy, timesteps, keep_portrait, keep_attribute)
 
-        error = (prediction - self._target(latents, noise, timesteps)).float().square().mean(1)
+        residual = (prediction - self._target(latents, noise, timesteps)).float()
+        error = residual.square().mean(1)
+        if self.config.colour_loss_weight:
+            error = error + self.config.colour_loss_weight * hue_error(residual)
         weight = self._weight(batch["target_masks"], error.shape[-1])
         return (error * weight).sum() / weight.sum()
 
@@ -115,3 +118,9 @@ class ReconstructionObjective(nn.Module):
     def _weight(self, masks: Float[Tensor, "B F 1 H W"], size: int) -> Float[Tensor, "B F h w"]:
         small = F.interpolate(masks.flatten(0, 1), (size, size), mode="area").unflatten(0, masks.shape[:2])
         return 1 + self.config.attribute_loss_weight * small[:, :, 0]
+
+
+def hue_error(residual: Float[Tensor, "B c F h w"]) -> Float[Tensor, "B F h w"]:
+    """Mean squared error of the mean colour of each cell of pixel latents, its brightness left out."""
+    colour = residual.unflatten(1, (3, -1)).mean(2)
+    return (colour - colour.mean(1, keepdim=True)).square().mean(1)
