@@ -169,7 +169,7 @@ def test_small_faces_are_found_where_they_are(
     small = detector(cv2.resize(photo, None, fx=0.5, fy=0.5))
     assert small is not None
     assert np.abs(small * 2 - whole).mean() < 0.02 * eye_distance(whole)
-    distant = warp_image(photo, matrix, (720, 1280), 120)
+    distant = warp_image(photo, matrix, (720, 1280))
     tiny = detector(distant)
     assert tiny is not None, "the face is a twentieth of the picture's width"
     expected = transform_points(matrix, whole)
