@@ -160,7 +160,7 @@ MINI = Preset(
         "timestep_spacing": "trailing",
         "clip_sample": False,
     },
-    sampling_steps=4,
+    sampling_steps=2,
 )
 
 PRESETS = {"sd15": SD15, "mini": MINI}
