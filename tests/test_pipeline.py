@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter
+from diffusers import DDIMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from durian.errors import DurianError
 from durian.pipeline import DurianPipeline
@@ -262,44 +261,6 @@ def test_unknown_checkpoints_and_devices_are_refused():
         DurianPipeline.from_pretrained("nothing")
     with pytest.raises(DurianError, match="no device 'warp'"):
         DurianPipeline.from_pretrained("mini", device="warp")
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> dict[str, str]:
-    """Stable Diffusion, AnimateDiff, VAE and CLIP as they lie on a hub, tiny."""
-    torch.manual_seed(0)
-    tiny_unet().save_pretrained(tmp_path / "sd" / "unet")
-    MotionAdapter(
-        block_out_channels=(8, 16),
-        motion_layers_per_block=1,
-        motion_num_attention_heads=2,
-        motion_norm_num_groups=4,
-        use_motion_mid_block=False,
-    ).save_pretrained(tmp_path / "adapter")
-    AutoencoderKL(
-        block_out_channels=(4, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        norm_num_groups=2,
-    ).save_pretrained(tmp_path / "vae")
-    CLIPVisionModelWithProjection(
-        CLIPVisionConfig(
-            hidden_size=8,
-            intermediate_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            image_size=16,
-            patch_size=8,
-            projection_dim=12,
-        )
-    ).save_pretrained(tmp_path / "clip")
-    return {
-        "unet": str(tmp_path / "sd"),
-        "motion_adapter": str(tmp_path / "adapter"),
-        "vae": str(tmp_path / "vae"),
-        "clip": str(tmp_path / "clip"),
-    }
 
 
 SD15_OPTIONS = {

@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, MotionAdapter
 from safetensors.torch import load_file
 
 from durian.data.clips import Clip, attribute_mask, read_clips
 from durian.data.reconstruction import Augmentation, ReconstructionSampler, split_clips
 from durian.errors import DurianError
 from durian.models import presets
+from durian.pipeline.checkpoint import load_motion_adapter, save_checkpoint
 from durian.portrait.geometry import face_template
 from durian.training.config import TrainConfig, load_config
 from durian.training.objective import ReconstructionObjective, hue_error
-from durian.training.run import draw_example, learning_rate, train, trainable_parameters
-from tiny import tiny_networks, tiny_preset
+from durian.training.run import build_networks, draw_example, learning_rate, train, trainable_parameters
+from tiny import tiny_networks, tiny_preset, tiny_unet
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0)
@@ -325,6 +326,27 @@ def test_stage_two_trains_motion_modules_alone_on_top_of_stage_one(clips, tmp_pa
     moved = [m.proj_out.weight.abs().max() for m in two.denoising_unet.motion_modules().values()]
     assert moved
     assert all(value > 0 for value in moved)
+
+
+def test_sd15_starts_from_its_sources_and_stage_two_from_animatediff(sources, tmp_path: Path):
+    config = config_with(tmp_path, preset="sd15", sources=sources)
+    networks = build_networks(config)
+    assert not networks.denoising_unet.motion_modules()
+    assert torch.equal(networks.denoising_unet.conv_out.weight, tiny_unet().conv_out.weight)
+    save_checkpoint(tmp_path / "one", networks, DDIMScheduler(), presets.SD15, torch.float32)
+    config = config_with(tmp_path, preset="sd15", stage=2, sources=sources, init_from=str(tmp_path / "one"))
+    video = build_networks(config).denoising_unet.state_dict()
+    adapter = MotionAdapter.from_pretrained(sources["motion_adapter"]).state_dict()
+    assert adapter
+    assert all(torch.equal(video[key], value) for key, value in adapter.items())
+    with pytest.raises(DurianError, match="cannot load motion modules"):
+        load_motion_adapter({"motion_adapter": str(tmp_path / "nowhere")})
+
+
+def test_clips_of_another_size_are_refused(clips, tmp_path: Path):
+    write_shard(tmp_path / "clips-000.tar", clips)
+    with pytest.raises(DurianError, match="clip 00000 is 32×32 pixels and mini wants 128×128"):
+        train(write_config(tmp_path))
 
 
 def test_a_preview_shows_people_that_training_never_sees(clips, tmp_path: Path, tiny_mini):

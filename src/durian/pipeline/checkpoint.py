@@ -216,6 +216,19 @@ def build_sd15(
         raise DurianError(f"cannot build sd15: {str(error).strip().splitlines()[0]}") from error
 
 
+def load_motion_adapter(sources: dict[str, str] | None = None) -> MotionAdapter:
+    """AnimateDiff's motion modules, for stage 2 on top of a stage 1 checkpoint.
+
+    Raises:
+        DurianError: they are not there, or a weight is missing or unexpected.
+    """
+    source = {**SOURCES, **(sources or {})}["motion_adapter"]
+    try:
+        return _from_diffusers(MotionAdapter, source)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DurianError(f"cannot load motion modules: {str(error).strip().splitlines()[0]}") from error
+
+
 def _from_diffusers(cls: Any, source: str, **kwargs: Any) -> Any:
     """diffusers' `from_pretrained`, which only warns of keys that do not fit, made strict."""
     model, info = cls.from_pretrained(source, use_safetensors=True, output_loading_info=True, **kwargs)

@@ -49,12 +49,14 @@ class TrainConfig(_Strict):
     `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and
     the eye sees first (pixel latents and "sample" prediction only). `timestep_shift` draws more of the
-    noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform.
+    noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `init_from` is a checkpoint; without one
+    `mini` starts from random weights and `sd15` from public ones, where `sources` says in place of the hub.
     """
 
     preset: Literal["sd15", "mini"]
     stage: Literal[1, 2]
     init_from: str | None = None
+    sources: dict[Literal["unet", "motion_adapter", "vae", "clip", "arcface"], str] | None = None
     output: Path
     data: DataConfig
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -75,21 +75,35 @@ def load_clips(config: TrainConfig, console: Console) -> tuple[list[Clip], list[
         clips = list(
             read_clips(config.data.clips, config.data.limit, lambda n: status.update(f"reading clips: {n}"))
         )
+    size = PRESETS[config.preset].size
+    for clip in clips:
+        if clip.frames.shape[1:3] != (size, size):
+            height, width = clip.frames.shape[1:3]
+            raise DurianError(
+                f"clip {clip.name} is {width}×{height} pixels and {config.preset} wants {size}×{size}"
+            )
     if len(clips) <= config.data.held_out:
         raise DurianError(f"{config.data.clips} has {len(clips)} clips, and data.held_out takes all of them")
     return split_clips(clips, config.data.held_out, seed=0)
 
 
 def build_networks(config: TrainConfig) -> Networks:
-    """The preset's networks, from scratch or from a checkpoint; stage 2 adds the motion modules."""
-    torch.manual_seed(config.seed)
-    if config.init_from is None:
-        return PRESETS[config.preset].build(temporal=config.stage == 2)
-    from durian.pipeline.checkpoint import load_networks
+    """The preset's networks, from scratch, from public weights or from a checkpoint.
 
+    Stage 2 adds motion modules to a checkpoint of stage 1: `sd15`'s from AnimateDiff, `mini`'s silent.
+    """
+    from durian.pipeline.checkpoint import build_sd15, load_motion_adapter, load_networks
+
+    torch.manual_seed(config.seed)
+    sources = {str(key): value for key, value in (config.sources or {}).items()}
+    if config.init_from is None:
+        if config.preset == "sd15":
+            return build_sd15(sources, temporal=config.stage == 2)
+        return PRESETS[config.preset].build(temporal=config.stage == 2)
     networks = load_networks(config.init_from)
     if config.stage == 2:
-        networks.denoising_unet = networks.denoising_unet.with_motion()
+        adapter = load_motion_adapter(sources) if config.preset == "sd15" else None
+        networks.denoising_unet = networks.denoising_unet.with_motion(adapter)
     return networks
 
 
