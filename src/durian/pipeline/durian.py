@@ -63,7 +63,8 @@ class DurianPipeline:
     Args:
         networks: the model.
         scheduler: one of diffusers', as the model was trained for.
-        preset: its image size and default number of steps.
+        size: side of its square images in pixels.
+        sampling_steps: its default number of sampling steps.
     """
 
     def __init__(self, networks: Networks, scheduler: Any, size: int, sampling_steps: int):

@@ -151,7 +151,7 @@ def train(
         betas=config.optimizer.betas,
         weight_decay=config.optimizer.weight_decay,
     )
-    # Convolutions read channels last without reordering: measured 14 % more steps a second on a CPU.
+    # Convolutions on a CPU read channels last without reordering.
     networks.to(accelerator.device).to(memory_format=torch.channels_last)
     ema = EMAModel(parameters.values(), decay=config.ema_decay)
     averages = dict(zip(parameters, ema.shadow_params, strict=True))
