@@ -14,6 +14,7 @@ import typer
 from durian.cli.animate import animate
 from durian.cli.demo import demo
 from durian.cli.evaluate import evaluate_app
+from durian.cli.synth import synth_app
 from durian.cli.train import train
 from durian.errors import DurianError
 
@@ -51,6 +52,7 @@ app.command()(demo)
 app.command()(animate)
 app.command()(train)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(synth_app, name="synth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

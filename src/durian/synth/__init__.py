@@ -1,0 +1,1 @@
+"""Procedural portraits: people with exchangeable attributes, rendered with exact masks and landmarks."""

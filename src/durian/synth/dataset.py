@@ -1,0 +1,165 @@
+"""Clips of synthetic people in webdataset shards, as `durian.data.clips` reads them.
+
+Clip number n of a seed is the same whatever the number of clips, shards or workers, so a set can be cut
+off, continued and extended. A shard is written beside its place and renamed when it is complete: what is
+there is whole, and what a killed run had not finished is made by the next.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from durian.errors import DurianError
+from durian.synth.model import build
+from durian.synth.performance import Performance, sample_performance
+from durian.synth.person import Person, sample_person
+from durian.synth.render import Rendered
+from durian.synth.sequence import render_performance
+from durian.synth.serialise import to_json
+from durian.synth.work import run_jobs
+
+CLIPS, CASES = 1, 2
+"""Domains of seeds: no clip has the random numbers of a benchmark case, whatever its seed."""
+
+SHARD = 25  # clips; a killed run loses what one worker had of one
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """What decides the contents of a set of clips, but for how many there are."""
+
+    frames: int = 16
+    size: int = 128
+    seed: int = 0
+    samples: int = 3
+
+
+def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, Performance]:
+    """Person and performance of clip number `index`: attributes have training styles only."""
+    rng = np.random.default_rng([CLIPS, settings.seed, index])
+    person = sample_person(rng, split="train")
+    return person, sample_performance(rng, settings.frames)
+
+
+def write_clips(
+    folder: Path,
+    clips: int,
+    settings: ClipSettings,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Render clips into shards of `SHARD`, going on from what the folder holds.
+
+    Args:
+        folder: of the shards; made if it is not there.
+        clips: how many in all.
+        settings: of each clip.
+        workers: processes.
+        progress: called with clips done and clips in all.
+
+    Returns:
+        The shards, `clips-00000.tar` …
+
+    Raises:
+        DurianError: the folder cannot be written to, or holds clips of other settings.
+    """
+    _claim(folder, settings)
+    jobs, paths, done = [], [], 0
+    for first in range(0, clips, SHARD):
+        last = min(first + SHARD, clips)
+        path = folder / f"clips-{first // SHARD:05d}.tar"
+        paths.append(path)
+        if _count(path) >= last - first:
+            done += last - first
+        else:
+            jobs.append((path, settings, first, last))
+    total, finished = clips, done
+    if progress is not None:
+        progress(finished, total)
+    for count in run_jobs(_write_shard, jobs, workers):
+        finished += count
+        if progress is not None:
+            progress(finished, total)
+    return paths
+
+
+def _claim(folder: Path, settings: ClipSettings) -> None:
+    manifest = folder / _MANIFEST
+    try:
+        if manifest.is_file():
+            found = json.loads(manifest.read_text("utf-8"))
+            if found != asdict(settings):
+                raise DurianError(
+                    f"{folder} holds clips of other settings ({found}): choose another folder or these"
+                )
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = manifest.with_name(f".{_MANIFEST}.new")
+        temporary.write_text(json.dumps(asdict(settings)) + "\n", "utf-8")
+        os.replace(temporary, manifest)
+    except (OSError, ValueError) as error:
+        raise DurianError(f"cannot write clips into {folder}: {error}") from error
+
+
+def _count(shard: Path) -> int:
+    """Clips in a shard; 0 if it is not there."""
+    try:
+        with tarfile.open(shard) as tar:
+            return sum(name.endswith(".landmarks.npy") for name in tar.getnames())
+    except (OSError, tarfile.TarError):
+        return 0
+
+
+def _write_shard(path: Path, settings: ClipSettings, first: int, last: int) -> int:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with tarfile.open(temporary, "w") as tar:
+            for index in range(first, last):
+                for name, data in encode_clip(settings, index).items():
+                    info = tarfile.TarInfo(f"{index:06d}.{name}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DurianError(f"cannot write {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return last - first
+
+
+def encode_clip(settings: ClipSettings, index: int) -> dict[str, bytes]:
+    """The members of a clip: frames, label images, landmarks, and the recipe as JSON."""
+    person, performance = clip_recipe(settings, index)
+    rendered = list(
+        render_performance(build(person), performance, size=settings.size, samples=settings.samples)
+    )
+    members: dict[str, bytes] = {}
+    for i, frame in enumerate(rendered):
+        members[f"frame{i:02d}.webp"] = encode_image(frame.rgb, quality=93)
+        members[f"label{i:02d}.png"] = encode_labels(frame)
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack([frame.landmarks for frame in rendered]).astype(np.float32))
+    members["landmarks.npy"] = buffer.getvalue()
+    members["person.json"] = to_json(person).encode()
+    members["performance.json"] = to_json(performance).encode()
+    return members
+
+
+def encode_image(rgb: np.ndarray, quality: int) -> bytes:
+    """A WebP file of an RGB image."""
+    return cv2.imencode(".webp", rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+
+
+def encode_labels(frame: Rendered) -> bytes:
+    """A PNG file of a label image."""
+    return cv2.imencode(".png", frame.labels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()

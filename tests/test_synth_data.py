@@ -1,0 +1,192 @@
+"""Clips, the benchmark and the sheets of the synthetic world."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from durian.cli import main
+from durian.data.clips import read_clips
+from durian.errors import DurianError
+from durian.evaluation.cases import Case, attribute_region
+from durian.synth import benchmark, dataset
+from durian.synth.attributes import beard, glasses, hair, hat
+from durian.synth.benchmark import recipe, write_benchmark
+from durian.synth.dataset import ClipSettings, clip_recipe, write_clips
+from durian.synth.performance import Performance
+from durian.synth.person import Person
+from durian.synth.recipes import SPLITS
+from durian.synth.serialise import from_json
+from durian.synth.work import run_jobs
+
+SMALL = ClipSettings(frames=2, size=48, seed=3, samples=1)
+TABLES = {"hair": hair, "glasses": glasses, "beard": beard, "hat": hat}
+
+
+def test_clips_are_what_training_reads(tmp_path: Path):
+    seen = []
+    shards = write_clips(tmp_path, 3, SMALL, progress=lambda done, total: seen.append((done, total)))
+    assert [shard.name for shard in shards] == ["clips-00000.tar"]
+    assert seen[0] == (0, 3)
+    assert seen[-1] == (3, 3)
+    clips = list(read_clips(tmp_path))
+    assert [clip.name for clip in clips] == ["000000", "000001", "000002"]
+    for clip in clips:
+        assert clip.frames.shape == (2, 48, 48, 3)
+        assert len(clip.visible_frames()) == 2
+        eyes = clip.landmarks[:, [468, 473], :2]
+        assert ((eyes > 0) & (eyes < 48)).all()
+    assert any("hair" in clip.masks for clip in clips)
+    with tarfile.open(shards[0]) as tar:
+        person = tar.extractfile("000001.person.json").read().decode()
+        performance = tar.extractfile("000001.performance.json").read().decode()
+    assert (from_json(Person, person), from_json(Performance, performance)) == clip_recipe(SMALL, 1)
+
+
+def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(dataset, "SHARD", 2)
+    made = []
+    encode = dataset.encode_clip
+
+    def interrupted(settings: ClipSettings, index: int) -> dict[str, bytes]:
+        if index == 3 and len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(index)
+        return encode(settings, index)
+
+    monkeypatch.setattr(dataset, "encode_clip", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_clips(tmp_path, 4, SMALL)
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "clips-00000.tar"}
+    first = (tmp_path / "clips-00000.tar").read_bytes()
+    made.append(-1)
+    write_clips(tmp_path, 4, SMALL)
+    assert made == [0, 1, 2, -1, 2, 3]
+    assert (tmp_path / "clips-00000.tar").read_bytes() == first
+    assert len(list(read_clips(tmp_path))) == 4
+    with pytest.raises(DurianError, match="other settings"):
+        write_clips(tmp_path, 4, ClipSettings(frames=3, size=48, seed=3, samples=1))
+
+
+def test_workers_make_the_same_clips(tmp_path: Path, monkeypatch):
+    results = list(run_jobs(divmod, [(7, 2), (9, 4), (5, 5)], workers=2))
+    assert sorted(results) == [(1, 0), (2, 1), (3, 1)]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_recipes_are_reproducible_and_hold_out_styles(split: str):
+    case, again = recipe(split, 1), recipe(split, 1)
+    assert case == again
+    assert case != recipe(split, 0)
+    assert len(case.answers) == len(case.performance.frames)
+    worn = case.answers[-1].attributes
+    for donor in case.donors:
+        attribute = getattr(donor.person.attributes, donor.kind)
+        table = TABLES[donor.kind].STYLES
+        if split != "overlap":
+            assert attribute.style in table.held_out_styles
+        assert getattr(worn, donor.kind).style == attribute.style
+    assert case.answers[0].identity == case.portrait.identity
+    assert case.answers[0].scene == case.portrait.scene
+
+
+def test_training_people_never_wear_a_held_out_style():
+    for index in range(200):
+        person, _ = clip_recipe(SMALL, index)
+        for kind, module in TABLES.items():
+            attribute = getattr(person.attributes, kind)
+            assert attribute is None or attribute.style in module.STYLES.train_styles
+
+
+def test_splits_are_what_their_names_say():
+    for index in range(6):
+        assert len(recipe("multi", index).donors) in (2, 3, 4)
+        assert {donor.kind for donor in recipe("overlap", index).donors} in (
+            {"hair", "hat"},
+            {"hair", "glasses"},
+        )
+        posed = recipe("pose", index)
+        gap = abs(posed.portrait_state.yaw - posed.donors[0].state.yaw)
+        assert np.deg2rad(30) <= gap <= np.deg2rad(60)
+        lit = recipe("light", index)
+        assert lit.portrait.scene.light.kind != lit.donors[0].person.scene.light.kind
+        own = recipe("self", index)
+        assert own.answers[0] == own.portrait == own.donors[0].person
+    assert len(recipe("long", 0).performance.frames) == 300
+    between = recipe("interpolation", 0)
+    kind = between.donors[0].kind
+    assert getattr(between.answers[0].attributes, kind) == getattr(between.donors[0].person.attributes, kind)
+    assert getattr(between.answers[-1].attributes, kind) == getattr(between.donors[1].person.attributes, kind)
+
+
+def test_cases_are_what_evaluation_reads(tmp_path: Path):
+    first = write_benchmark(tmp_path / "a", ["single"], limit=2, size=64, samples=1)
+    case = Case.load(tmp_path / "a" / "single" / "000_hair")
+    assert case.attribute == "hair"
+    assert case.targets.shape == (8, 64, 64, 3)
+    assert case.inputs(64).keypoints.shape == (8, 478, 3)
+    assert attribute_region(case.target_labels, "hair").any()
+    content = json.loads((tmp_path / "a" / "single" / "000_hair" / "case.json").read_text())
+    assert content["attributes"] == ["hair"]
+    again = write_benchmark(tmp_path / "b", ["single"], limit=2, size=64, samples=1)
+    assert first == again
+    bigger = write_benchmark(tmp_path / "c", ["single"], limit=2, size=72, samples=1)
+    assert bigger["splits"]["single"]["recipes"] == first["splits"]["single"]["recipes"]
+    assert bigger["splits"]["single"]["pixels"] != first["splits"]["single"]["pixels"]
+
+
+def test_an_interrupted_benchmark_goes_on(tmp_path: Path, monkeypatch):
+    whole = write_benchmark(tmp_path / "whole", ["single"], limit=2, size=48, samples=1)
+    render_case = benchmark._render_case
+    rendered = []
+
+    def interrupted(case, size, samples):
+        rendered.append(case.name)
+        if len(rendered) == 2:
+            raise KeyboardInterrupt
+        return render_case(case, size, samples)
+
+    monkeypatch.setattr(benchmark, "_render_case", interrupted)
+    folder = tmp_path / "parts"
+    with pytest.raises(KeyboardInterrupt):
+        write_benchmark(folder, ["single"], limit=2, size=48, samples=1)
+    assert [path.name for path in (folder / "single").iterdir()] == ["000_hair"]
+    assert write_benchmark(folder, ["single"], limit=2, size=48, samples=1) == whole
+    assert rendered == ["000_hair", "001_glasses", "001_glasses"]
+    with pytest.raises(DurianError, match="choose another folder"):
+        write_benchmark(folder, ["single"], limit=2, size=64, samples=1)
+
+
+def test_commands(tmp_path: Path, capsys):
+    clips, cases = tmp_path / "clips", tmp_path / "cases"
+    small = ["--size", "48", "--samples", "1", "--workers", "1"]
+    assert main(["synth", "clips", "--out", str(clips), "--clips", "1", "--frames", "2", *small]) == 0
+    assert main(["synth", "cases", "--out", str(cases), "--split", "self", "--limit", "1", *small]) == 0
+    assert "self: 1 cases" in capsys.readouterr().out
+    picture = tmp_path / "sheet.png"
+    assert main(["synth", "sheet", "--out", str(picture), "--kind", "poses", "--size", "32"]) == 0
+    assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cases", "--out", "{tmp}/x", "--split", "nothing"], "unknown split 'nothing'"),
+        (["sheet", "--out", "{tmp}/x.png", "--kind", "nothing"], "unknown sheet 'nothing'"),
+        (["sheet", "--out", "{tmp}/x.jpg"], "ends in .png"),
+        (["clips", "--out", "{tmp}/file/x", "--clips", "1"], "cannot write"),
+        (["cases", "--out", "{tmp}/file/x", "--split", "self"], "cannot write"),
+    ],
+)
+def test_bad_parameters_are_one_line(arguments: list[str], message: str, tmp_path: Path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main(["synth", *(a.format(tmp=tmp_path) for a in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert os.listdir(tmp_path) == ["file"]
