@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -114,6 +115,20 @@ def test_labels_are_known_and_agree_with_masks(frames: list[Rendered]) -> None:
 def test_every_part_of_a_face_is_labelled(frames: list[Rendered]) -> None:
     seen = set().union(*(np.unique(frame.labels & (LENS_BIT - 1)).tolist() for frame in frames))
     assert {Label.SKIN, Label.EYES, Label.MOUTH, Label.HAIR, Label.BROW, Label.CLOTHES} <= seen
+
+
+@pytest.mark.parametrize("yaw", [-0.7, 0.0, 0.3])
+def test_a_bare_face_has_no_holes(models: list[Model], yaw: float) -> None:
+    bald = build(replace(models[0].person, attributes=Attributes()))
+    frame = render(bald, FrameState(yaw=yaw, jaw=0.6, smile=0.5), 128, 2)
+    behind = np.isinf(frame.depth).astype(np.uint8)
+    count, _, sizes, _ = cv2.connectedComponentsWithStats(behind, connectivity=4)
+    assert count == 2, sizes[1:, cv2.CC_STAT_AREA]  # the person, and one background all round
+    # Nothing shines through eyes or mouth from far behind.
+    face = np.isin(frame.labels, (Label.EYES, Label.MOUTH))
+    around = cv2.dilate(face.astype(np.uint8), np.ones((5, 5))) > 0
+    depth = frame.depth[around & np.isfinite(frame.depth)]
+    assert depth.max() - np.median(depth) < 0.8
 
 
 def test_an_amodal_mask_is_that_of_the_attribute_worn_alone() -> None:

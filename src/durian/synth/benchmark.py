@@ -160,7 +160,7 @@ def write_case(folder: Path, split: str, index: int, size: int, samples: int) ->
         temporary.mkdir(parents=True)
         for name, data in files.items():
             (temporary / name).write_bytes(data)
-        np.savez_compressed(temporary / "landmarks.npz", **landmarks)
+        np.savez_compressed(temporary / "landmarks.npz", allow_pickle=False, **landmarks)
         (temporary / "case.json").write_text(json.dumps(content) + "\n", "utf-8")
         shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)

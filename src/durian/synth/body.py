@@ -102,6 +102,7 @@ def _mouth_cavity(head: Head) -> BodyPart:
     lip = head.point(lon, np.full(len(lon), head.mouth_lat), grid.radius[grid.mouth, columns])
     inwards = lip * np.array([1, 0, 1]) / np.linalg.norm(lip * np.array([1, 0, 1]), axis=1, keepdims=True)
     narrow = np.sqrt(np.clip(1 - (lon / (head.mouth_lon * 1.1)) ** 2, 0, 1))[:, None]
+    narrow[[0, -1]] = 0  # the bag is closed at the corners
     profile = (
         (0.0, 0.0),
         (0.05, 0.02),

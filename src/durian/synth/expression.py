@@ -45,6 +45,10 @@ class Rig:
         """Points without expression that follow the jaw by one share: teeth, tongue."""
         return cls(np.full(count, jaw, np.float32), np.zeros((count, SHAPES, 3), np.float32))
 
+    def repeat(self, times: int) -> Rig:
+        """Every point `times` times in a row."""
+        return Rig(np.repeat(self.jaw, times), np.repeat(self.shapes, times, 0))
+
 
 def expression_vector(state: FrameState) -> Float[np.ndarray, " 6"]:
     """Jaw angle in radians, then the strengths of the shapes."""

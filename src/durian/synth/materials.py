@@ -125,6 +125,8 @@ def lid_colour(r, g, b, gloss, x, y, face):
     k = 0.45 * bump(-(((up - crease) / 0.06) ** 2)) * (1 - step(0.8, 1.15, abs(across)))
     r, g, b = r * (1 - 0.8 * k), g * (1 - k), b * (1 - k)
     gap = lid_gap(x, y, lids)
+    if gap < 0:  # the inside of a corner of the eye
+        return 0.55 * r + 0.10, 0.36 * g + 0.04, 0.34 * b + 0.04, gloss
     k = (1 - step(0.03, 0.10, gap)) * 0.35
     if abs(across) >= 1:
         k *= bump(-((up / 0.08) ** 2))

@@ -11,6 +11,7 @@ from durian.synth.attributes import build_attributes
 from durian.synth.body import BodyPart, build_body, build_brows, lid_triangles
 from durian.synth.expression import Rig
 from durian.synth.head import Head
+from durian.synth.head_grid import coarse_triangles, coarse_vertices, spread_coarse, weld_seam
 from durian.synth.landmarks import LandmarkRig
 from durian.synth.occlusion import bake_occlusion
 from durian.synth.parts import AttributeParts, Binding, Label, Material, Mesh, Painted, Strands
@@ -177,7 +178,7 @@ class _Packer:
             order = np.concatenate([np.flatnonzero(~lids), np.flatnonzero(lids)])
             self.lids = (int((~lids).sum()), len(order))
             triangles = part.mesh.triangles[order]
-            self._casters.append(_coarse_triangles(self.head))
+            self._casters.append(coarse_triangles(self.head))
             self._shades.append(self._casters[-1])
             self._add(part.mesh, NO_OWNER, part.rig, triangles)
             return
@@ -206,10 +207,11 @@ class _Packer:
         count, length = strands.points.shape[:2]
         if count == 0:
             return
-        flat = strands.points.reshape(-1, 3)
         stop = self._points + count * length
+        # A strand follows its root as a whole: one that hangs over the lips is not torn when they part.
+        rig = self._rig_of(strands.binding, strands.points[:, 0])
         self._strand_spans.append(
-            Span(self._points, stop, strands.binding, self._rig_of(strands.binding, flat))
+            Span(self._points, stop, strands.binding, rig.repeat(length) if rig else None)
         )
         self._strand_parts.append(len(self._parts))
         self._parts.append((strands.label, strands.material, owner, 1.0, True))
@@ -246,13 +248,13 @@ class _Packer:
         rows, columns = self.head.grid.shape
         weld_seam(normals, rows, columns)
         strands = self._join_strands()
-        coarse = _coarse_vertices(self.head)
+        coarse = coarse_vertices(self.head)
         asked = np.concatenate([coarse.ravel(), np.arange(rows * columns, len(rest))])
         shades = np.ascontiguousarray(np.concatenate(self._shades), np.int32)
         ao, strand_ao = bake_occlusion(
             rest, normals, asked, shades, strands.rest, strands.last, shade_steps(strands)
         )
-        _spread_occlusion(ao, coarse, rows, columns)
+        spread_coarse(ao, coarse, rows, columns)
         two_sided = np.array([row[4] for row in self._parts], np.uint8)[part]
         meshes = Meshes(
             rest,
@@ -324,44 +326,6 @@ def shade_steps(strands: StrandSet) -> list[tuple[int, int, int]]:
         count = int(strands.last[span.start : span.stop].sum())
         steps.append((span.start, span.stop, max(1, count // SHADE_STRANDS + (count > 1200))))
     return steps
-
-
-def weld_seam(normals: np.ndarray, rows: int, columns: int) -> None:
-    """Give the head's first and last column, which meet at the back, one normal."""
-    grid = normals[: rows * columns].reshape(rows, columns, 3)
-    joined = grid[:, 0] + grid[:, -1]
-    joined /= np.linalg.norm(joined, axis=1, keepdims=True) + 1e-9
-    grid[:, 0] = grid[:, -1] = joined
-
-
-def _coarse_vertices(head: Head) -> np.ndarray:
-    """Every other vertex of the head's grid, the first and last included."""
-    rows, columns = head.grid.shape
-    i = np.unique(np.append(np.arange(0, rows, 2), rows - 1))
-    return i[:, None] * columns + np.arange(0, columns, 2)[None]
-
-
-def _coarse_triangles(head: Head) -> np.ndarray:
-    """The head's shape for casting shade."""
-    index = _coarse_vertices(head)
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    halves = np.stack([a, b, d], -1), np.stack([a, d, c], -1)
-    return np.concatenate([half.reshape(-1, 3) for half in halves]).astype(np.int32)
-
-
-def _spread_occlusion(ao: np.ndarray, coarse: np.ndarray, rows: int, columns: int) -> None:
-    """Fill the head's grid from every other vertex, smoothed."""
-    values = ao[coarse]
-    padded = np.pad(values, ((1, 1), (0, 0)), "edge")
-    values = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-    padded = np.pad(values[:, :-1], ((0, 0), (1, 2)), "wrap")
-    values = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
-    i, j = coarse[:, 0] // columns, coarse[0] % columns
-    across = np.stack([np.interp(np.arange(columns), j, row) for row in values])
-    at = np.interp(np.arange(rows), i, np.arange(len(i)))
-    low = np.minimum(at.astype(int), len(i) - 2)
-    share = (at - low)[:, None]
-    ao[: rows * columns] = (across[low] * (1 - share) + across[low + 1] * share).ravel()
 
 
 def _tangents(points: np.ndarray) -> np.ndarray:

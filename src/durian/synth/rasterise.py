@@ -14,6 +14,7 @@ from numba import njit
 from durian.synth.eyelids import lid_gap
 from durian.synth.fields import JIT
 
+CURTAIN = 0.09  # head-space units by which skin between the lids is set back
 TILE = 8  # side, in samples, of the squares of `farthest_tiles`
 
 
@@ -54,7 +55,9 @@ def draw_triangles(screen, triangles, two_sided, start, stop, depth, ids):
 
 @njit(**JIT)
 def draw_lids(screen, triangles, start, stop, canonical, lids, depth, ids):
-    """Draw the triangles about the eyes without what lies between the lids.
+    """Draw the triangles about the eyes; what lies between the lids is drawn behind the eyeball.
+
+    There it closes the corners of the eyes, where one could else look past the eyeball into the head.
 
     `canonical` holds the vertices' places on the relaxed face, where the curves of `lids` are defined.
     """
@@ -88,7 +91,9 @@ def draw_lids(screen, triangles, start, stop, canonical, lids, depth, ids):
                 x = p0 * canonical[a, 0] + p1 * canonical[b, 0] + p2 * canonical[c, 0]
                 y = p0 * canonical[a, 1] + p1 * canonical[b, 1] + p2 * canonical[c, 1]
                 if lid_gap(x, y, lids) < 0:
-                    continue
+                    z = z / (1.0 + CURTAIN * z)
+                    if z <= depth[iy, ix]:
+                        continue
                 depth[iy, ix] = z
                 ids[iy, ix] = t
 

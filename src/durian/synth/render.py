@@ -8,12 +8,22 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from durian.synth.backdrop import draw_background
+from durian.synth.buffers import (
+    MeshArrays,
+    PartArrays,
+    Picture,
+    Samples,
+    SkinArrays,
+    StrandArrays,
+    ViewArrays,
+)
 from durian.synth.expression import deform, expression_vector
 from durian.synth.eyelids import lid_vector
+from durian.synth.head_grid import weld_seam
 from durian.synth.landmarks import place_landmarks
 from durian.synth.lighting import LightArrays, light_arrays
 from durian.synth.materials import FaceArrays, cloth_arrays
-from durian.synth.model import ATTRIBUTE_NAMES, Layer, Model, Span, shade_steps, weld_seam
+from durian.synth.model import ATTRIBUTE_NAMES, Layer, Model, Span, shade_steps
 from durian.synth.occlusion import project_along, splat_strands
 from durian.synth.parts import Binding
 from durian.synth.performance import FrameState
@@ -30,17 +40,7 @@ from durian.synth.pose import (
     vertex_normals,
 )
 from durian.synth.rasterise import draw_lids, draw_strands, draw_triangles, farthest_tiles, merge_layer
-from durian.synth.shading import (
-    MeshArrays,
-    PartArrays,
-    Picture,
-    Samples,
-    SkinArrays,
-    StrandArrays,
-    ViewArrays,
-    mark_painted,
-    shade,
-)
+from durian.synth.shading import mark_painted, shade
 
 DENSE, SMALL = 2200, 160  # strands of an attribute, and pixels a side, for `_strand_detail`
 GAMMA = np.round(255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.uint8)
