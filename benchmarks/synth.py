@@ -1,8 +1,9 @@
 """Measure the renderer of synthetic portraits: speed, steadiness, and agreement with MediaPipe.
 
-    python benchmarks/synth.py [speed] [stability] [landmarks]
+    python benchmarks/synth.py [speed] [stability] [landmarks] [cores]
 
-Times are processor time of one process; run it with one thread.
+Times are processor time of one process; run it with one thread. Only `cores` is wall time, of as many
+processes as there are cores: nothing else should run.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from durian.synth.model import build
 from durian.synth.performance import FrameState, Performance, sample_performance
 from durian.synth.person import sample_person
 from durian.synth.render import render
+from durian.synth.work import available_cores, run_jobs
 
 console = Console(width=100)
 
@@ -105,6 +107,30 @@ def _scale(size: int, samples: int) -> float:
     return float(np.abs(moved.astype(float) - first.astype(float)).mean())
 
 
+def cores(people: int = 24) -> None:
+    """Frames a second of one process and of one on every core."""
+    rows, alone = [], 0.0
+    for workers in (1, available_cores()):
+        jobs = [(k, people) for k in range(workers)]
+        spans = list(run_jobs(_render_people, jobs, workers))
+        rate = sum(frames / (end - begin) for begin, end, frames in spans)
+        alone = alone or rate
+        rows.append((str(workers), f"{rate:.1f}", f"{rate / alone / workers:.0%}"))
+    table("128 px, 3×3 samples, building included", ("processes", "frames/s", "of linear"), rows)
+
+
+def _render_people(seed: int, people: int) -> tuple[float, float, int]:
+    """When it began and ended, compiled and warm, and how many frames that were."""
+    render(build(sample_person(np.random.default_rng(0))), FrameState(), 128, 3)
+    begin, frames = time.monotonic(), 0
+    for k in range(people):
+        model = build(sample_person(np.random.default_rng((4000, seed, k))))
+        for state in sample_performance(np.random.default_rng(k), 16).frames:
+            render(model, state, 128, 3)
+            frames += 1
+    return begin, time.monotonic(), frames
+
+
 def landmarks(people: int = 100, size: int = 256, samples: int = 2) -> None:
     """Whether MediaPipe finds the faces, and how far its landmarks are from the exact ones."""
     rows = []
@@ -150,6 +176,6 @@ def landmarks(people: int = 100, size: int = 256, samples: int = 2) -> None:
 
 
 if __name__ == "__main__":
-    known = {"speed": speed, "stability": stability, "landmarks": landmarks}
+    known = {"speed": speed, "stability": stability, "landmarks": landmarks, "cores": cores}
     for name in sys.argv[1:] or known:
         known[name]()

@@ -213,3 +213,14 @@ def test_a_heads_queries_agree(seed: int) -> None:
     # A head is as wide to the left as to the right.
     np.testing.assert_allclose(head.radius(lon, lat), head.radius(-lon, lat), atol=1e-3)
     assert (np.abs(head.skull_distance(points)[lat > 0.75]) < 0.12).all()
+
+
+def test_landmarks_in_space_are_those_in_the_picture(models: list[Model]) -> None:
+    state = FrameState(yaw=0.3, pitch=-0.1, jaw=0.4, x=0.1)
+    frame = render(models[0], state, SIZE, 1)
+    camera = models[0].person.scene.camera
+    x, y, z = frame.landmarks_3d.T
+    seen = np.stack([x, camera.height - y], -1) * (camera.focal / (camera.distance - z))[:, None]
+    np.testing.assert_allclose(frame.landmarks[:, :2], (1 + seen) * SIZE / 2, atol=0.05)
+    # Nearer to the camera is nearer in both.
+    assert np.corrcoef(frame.landmarks[:, 2], z)[0, 1] < -0.99

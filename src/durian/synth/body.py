@@ -74,10 +74,9 @@ def _skin(head: Head) -> BodyPart:
     grid = head.grid
     rows, columns = grid.shape
     points = head.point(grid.lons[None], grid.lats[:, None], grid.radius).reshape(-1, 3)
-    triangles = grid_triangles(rows, columns)
-    row = triangles // columns
     # No skin between the two rows of the mouth: there the mouth opens.
-    triangles = triangles[~((row.min(1) == grid.mouth) & (row.max(1) == grid.mouth + 1))]
+    cells = grid_triangles(rows, columns).reshape(2, rows - 1, columns - 1, 3)
+    triangles = np.delete(cells, grid.mouth, 1).reshape(-1, 3)
     uv = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1)
     side = np.zeros((rows, columns))
     side[grid.mouth], side[grid.mouth + 1] = -1, 1

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numba import njit
 
-from durian.synth.fields import CENTRE_Y, JIT
+from durian.synth.fields import CENTRE_Y, INLINE, JIT
 from durian.synth.head import Head
 from durian.synth.performance import FrameState
 
@@ -83,6 +83,12 @@ def deform(points, jaw, shapes, expression, out):
         out[i, 0], out[i, 1], out[i, 2] = ox, oy, oz
 
 
+@njit(**INLINE)
+def _bump(x):
+    """exp(-x), which costs, only where it matters."""
+    return math.exp(-x) if x < 16.0 else 0.0
+
+
 @njit(**JIT)
 def _weights(points, side, mouth_lon, mouth_lat, mouth_y, eye_x, brow_y):
     n = points.shape[0]
@@ -94,30 +100,35 @@ def _weights(points, side, mouth_lon, mouth_lat, mouth_y, eye_x, brow_y):
         if z <= -0.05:
             continue
         level = math.sqrt(x * x + z * z)
-        away = abs(math.atan2(x, z)) / mouth_lon
         above = (math.atan2(y - CENTRE_Y, level) - mouth_lat) * 0.9
         upper = side[i] > 0 or (side[i] == 0 and above > 0)
         # The lips part in the middle and stay together at the corners.
-        joined = 0.5 * min(1.0, away) ** 2.5 * math.exp(-((above / 0.22) ** 2))
+        joined = 0.5 * _bump((above / 0.22) ** 2)
+        if joined > 0.0:
+            away = min(1.0, abs(math.atan2(x, z)) / mouth_lon)
+            joined *= away * away * math.sqrt(away)
         front = min(1.0, max(0.0, (z + 0.05) / 0.35))
         jaw[i] = (joined if upper else 1.0 - joined) * front * front * (3 - 2 * front)
         if z <= 0:
             continue
-        sign = math.tanh(x / 0.07)  # not a step: nothing may jump in the middle of the face
+        # Not a step: nothing may jump in the middle of the face.
+        sign = math.tanh(x / 0.07) if abs(x) < 0.6 else math.copysign(1.0, x)
         ax = abs(x)
         dy = y - mouth_y
-        corner = math.exp(-(((ax - corner_x) / 0.20) ** 2) - (dy / 0.19) ** 2)
+        corner = _bump(((ax - corner_x) / 0.20) ** 2 + (dy / 0.19) ** 2)
         shapes[i, 0, 0] = sign * corner * 0.085
         shapes[i, 0, 1] = corner * 0.085
         shapes[i, 0, 2] = -corner * 0.03
-        cheek = math.exp(-(((ax - 0.44) / 0.2) ** 2) - ((y + 0.27) / 0.16) ** 2)
+        cheek = _bump(((ax - 0.44) / 0.2) ** 2 + ((y + 0.27) / 0.16) ** 2)
         shapes[i, 1, 0] = sign * cheek * 0.02
         shapes[i, 1, 1] = cheek * 0.045
         shapes[i, 1, 2] = cheek * 0.035
         shapes[i, 2, 0] = -sign * corner * 0.10
-        shapes[i, 2, 2] = 0.04 * math.exp(-((x / 0.2) ** 2) - (dy / 0.15) ** 2)
-        brow = math.exp(-(((y - brow_y + 0.015) / 0.15) ** 2)) * min(1.0, z / 0.2)
-        shapes[i, 3, 1] = brow * 0.10 * math.exp(-(((ax - eye_x) / 0.4) ** 2))
-        shapes[i, 4, 0] = -sign * brow * 0.03 * math.exp(-((ax - 0.12) ** 2) / 0.02)
-        shapes[i, 4, 1] = -brow * 0.09 * math.exp(-((ax - 0.1) ** 2) / 0.03)
+        shapes[i, 2, 2] = 0.04 * _bump((x / 0.2) ** 2 + (dy / 0.15) ** 2)
+        brow = _bump(((y - brow_y + 0.015) / 0.15) ** 2) * min(1.0, z / 0.2)
+        if brow == 0.0:
+            continue
+        shapes[i, 3, 1] = brow * 0.10 * _bump(((ax - eye_x) / 0.4) ** 2)
+        shapes[i, 4, 0] = -sign * brow * 0.03 * _bump((ax - 0.12) ** 2 / 0.02)
+        shapes[i, 4, 1] = -brow * 0.09 * _bump((ax - 0.1) ** 2 / 0.03)
     return jaw, shapes

@@ -62,9 +62,12 @@ EYE_Z = 0.575
 @njit(**INLINE)
 def ellipsoid(x, y, z, a, b, c):
     """Approximate distance to an axis-aligned ellipsoid about the origin, exact near its surface."""
-    k0 = math.sqrt((x / a) ** 2 + (y / b) ** 2 + (z / c) ** 2)
-    k1 = math.sqrt((x / (a * a)) ** 2 + (y / (b * b)) ** 2 + (z / (c * c)) ** 2) + 1e-9
-    return k0 * (k0 - 1.0) / k1
+    # Reciprocals first: divisions are what this costs, and nothing is asked as often.
+    a, b, c = 1.0 / a, 1.0 / b, 1.0 / c
+    x, y, z = x * a, y * b, z * c
+    k0 = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x * a, y * b, z * c
+    return k0 * (k0 - 1.0) / (math.sqrt(x * x + y * y + z * z) + 1e-9)
 
 
 @njit(**INLINE)
@@ -151,12 +154,17 @@ def solve_radius(lon, lat, start, p):
     """Distance from the centre to the head's surface in a direction; `start` is a first guess."""
     c = math.cos(lat)
     dx, dy, dz = math.sin(lon) * c, math.sin(lat), math.cos(lon) * c
-    t = start
+    t, step, before = start, 0.0, 0.0
     for _ in range(40):
         d = head_distance(t * dx, CENTRE_Y + t * dy, t * dz, p)
         if abs(d) < 4e-4:
             return t - d
-        t -= d * 0.9
+        # Where the surface is met at a slant the distance falls slower than the way: learn how much.
+        ratio = 0.9
+        if step != 0.0:
+            ratio = min(1.6, max(0.5, step / (before - d))) if before != d else 0.9
+        step, before = d * ratio, d
+        t -= step
     return t
 
 
@@ -168,7 +176,9 @@ def radius_grid(lons, lats, p):
     for i in range(lats.size):
         t = 1.5
         for j in range(half, lons.size):
-            # The face's neighbours along a row are close: two or three steps from there suffice.
+            # Carried on from three neighbours, the first guess is close: a step or two from there suffice.
+            if i > 0 and j > half:
+                t += out[i - 1, j] - out[i - 1, j - 1]
             t = solve_radius(lons[j], lats[i], t, p)
             out[i, j] = t
             out[i, lons.size - 1 - j] = t

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Float32, Int32
@@ -79,8 +80,11 @@ class Head:
     def point(lon: np.ndarray, lat: np.ndarray, radius: np.ndarray) -> np.ndarray:
         """Points (..., 3) at given distances from the centre."""
         across = np.cos(lat) * radius
-        out = np.stack([np.sin(lon) * across, CENTRE_Y + np.sin(lat) * radius, np.cos(lon) * across], -1)
-        return out.astype(np.float32)
+        out = np.empty((*across.shape, 3), np.float32)
+        out[..., 0] = np.sin(lon) * across
+        out[..., 1] = CENTRE_Y + np.sin(lat) * radius
+        out[..., 2] = np.cos(lon) * across
+        return out
 
     @staticmethod
     def angles(points: Float[np.ndarray, "*n 3"]) -> tuple[np.ndarray, np.ndarray]:
@@ -176,11 +180,14 @@ def shape_vector(identity: Identity) -> Float[np.ndarray, " 26"]:
     )
 
 
+@cache
 def grid_triangles(rows: int, columns: int) -> Int32[np.ndarray, "t 3"]:
-    """Triangles of a grid of vertices in row-major order, counter-clockwise where rows go up."""
+    """Triangles of a grid of vertices in row-major order, counter-clockwise where rows go up; shared."""
     a = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)[None]).ravel()
     b, c, d = a + 1, a + columns, a + columns + 1
-    return np.concatenate([np.stack([a, b, d], -1), np.stack([a, d, c], -1)]).astype(np.int32)
+    triangles = np.concatenate([np.stack([a, b, d], -1), np.stack([a, d, c], -1)]).astype(np.int32)
+    triangles.flags.writeable = False
+    return triangles
 
 
 def _solve_grid(head: Head) -> Grid:
@@ -198,8 +205,12 @@ def _solve_grid(head: Head) -> Grid:
     radius = fields.radius_grid(lons, lats, head.shape)
     lats = np.insert(lats, row, mouth)
     radius = np.insert(radius, row, radius[row], axis=0)
-    relief = _lip_relief(head, lons[None], lats[:, None] - mouth, np.arange(len(lats))[:, None] > row)
-    return Grid(lons, lats, row, (radius + relief).astype(np.float32))
+    # Far from the mouth there is no relief to work out.
+    i = slice(*np.searchsorted(lats, (mouth - 0.6, mouth + 0.6)))
+    j = slice(*np.searchsorted(lons, (-1.0, 1.0)))
+    upper = np.arange(len(lats))[i, None] > row
+    radius[i, j] += _lip_relief(head, lons[None, j], lats[i, None] - mouth, upper)
+    return Grid(lons, lats, row, radius)
 
 
 def _lip_relief(head: Head, lon: np.ndarray, above: np.ndarray, upper: np.ndarray) -> np.ndarray:

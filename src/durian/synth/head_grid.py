@@ -37,8 +37,10 @@ def spread_coarse(ao: np.ndarray, coarse: np.ndarray, rows: int, columns: int) -
     values = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     padded = np.pad(values[:, :-1], ((0, 0), (1, 2)), "wrap")
     values = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
-    i, j = coarse[:, 0] // columns, coarse[0] % columns
-    across = np.stack([np.interp(np.arange(columns), j, row) for row in values])
+    i = coarse[:, 0] // columns
+    across = np.empty((len(i), columns), np.float32)
+    across[:, ::2] = values
+    across[:, 1::2] = (values[:, :-1] + values[:, 1:]) / 2
     at = np.interp(np.arange(rows), i, np.arange(len(i)))
     low = np.minimum(at.astype(int), len(i) - 2)
     share = (at - low)[:, None]

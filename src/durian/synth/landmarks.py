@@ -86,8 +86,8 @@ def place_landmarks(
     view: View,
     samples: int,
     bare: Float32[np.ndarray, "h w"],
-) -> tuple[Float32[np.ndarray, "478 3"], Bool[np.ndarray, " 478"]]:
-    """Landmarks in pixels, and which of them lie in front of the person's bare body.
+) -> tuple[Float32[np.ndarray, "478 3"], Float32[np.ndarray, "478 3"], Bool[np.ndarray, " 478"]]:
+    """Landmarks in pixels, in head-space units, and which of them lie in front of the person's bare body.
 
     `view` and `bare` (inverse distances) are in samples; z is in pixels at the landmark's own scale,
     negative towards the camera.
@@ -107,7 +107,7 @@ def place_landmarks(
     farthest = np.min([bare[row + i, column + j] for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
     in_front = (farthest <= 0) | (screen[:, 2] <= 1 / np.maximum(farthest, 1e-6) + DEPTH_SLACK)
     inside = ((out[:, :2] >= 0) & (out[:, :2] < side / samples)).all(1)
-    return out, in_front & inside & (facing > -0.05)
+    return out, posed.astype(np.float32), in_front & inside & (facing > -0.05)
 
 
 def _put_eyes(

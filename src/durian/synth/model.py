@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
+from numba import njit
 
 from durian.synth.attributes import build_attributes
 from durian.synth.body import BodyPart, build_body, build_brows, lid_triangles
 from durian.synth.expression import Rig
+from durian.synth.fields import JIT
 from durian.synth.head import Head
 from durian.synth.head_grid import coarse_triangles, coarse_vertices, spread_coarse, weld_seam
 from durian.synth.landmarks import LandmarkRig
@@ -252,7 +255,14 @@ class _Packer:
         asked = np.concatenate([coarse.ravel(), np.arange(rows * columns, len(rest))])
         shades = np.ascontiguousarray(np.concatenate(self._shades), np.int32)
         ao, strand_ao = bake_occlusion(
-            rest, normals, asked, shades, strands.rest, strands.last, shade_steps(strands)
+            rest,
+            normals,
+            asked,
+            shades,
+            len(self._shades[0]),
+            strands.rest,
+            strands.last,
+            shade_steps(strands),
         )
         spread_coarse(ao, coarse, rows, columns)
         two_sided = np.array([row[4] for row in self._parts], np.uint8)[part]
@@ -294,8 +304,9 @@ class _Packer:
             ends[:, -1] = True
             last.append(ends)
             colours.append(strands.colours[:, None] * (1 + 0.22 * along[..., None]))
-            tangent.append(_tangents(strands.points))
-            volume.append(_volume_normals(strands))
+            directions = _strand_directions(strands.points, _volume_centre(strands.material))
+            tangent.append(directions[0])
+            volume.append(directions[1])
             softness.append(strands.softness[:, None] * along**1.5)
             part.append(np.full(count * length, index, np.uint8))
 
@@ -328,15 +339,27 @@ def shade_steps(strands: StrandSet) -> list[tuple[int, int, int]]:
     return steps
 
 
-def _tangents(points: np.ndarray) -> np.ndarray:
-    out = np.empty_like(points)
-    out[:, 1:-1] = points[:, 2:] - points[:, :-2]
-    out[:, 0], out[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
-    return out / (np.sqrt((out * out).sum(-1, keepdims=True)) + 1e-9)
+def _volume_centre(material: Material) -> np.ndarray:
+    """What the outward directions of a head of hair, or of brows and beards, start from."""
+    return np.array([0, 0.1, -0.1] if material == Material.HAIR_STRAND else [0, -0.3, 0.2])
 
 
-def _volume_normals(strands: Strands) -> np.ndarray:
-    hair = strands.material == Material.HAIR_STRAND
-    centre = np.array([0, 0.1, -0.1] if hair else [0, -0.3, 0.2], np.float32)
-    out = strands.points - centre
-    return out / (np.linalg.norm(out, axis=-1, keepdims=True) + 1e-9)
+@njit(**JIT)
+def _strand_directions(points, centre):
+    """Unit directions of strands along themselves, and away from a centre."""
+    count, length = points.shape[:2]
+    tangent, volume = np.empty_like(points), np.empty_like(points)
+    for s in range(count):
+        for k in range(length):
+            i, j = max(k - 1, 0), min(k + 1, length - 1)
+            x, y, z = (
+                points[s, j, 0] - points[s, i, 0],
+                points[s, j, 1] - points[s, i, 1],
+                points[s, j, 2] - points[s, i, 2],
+            )
+            scale = 1.0 / (math.sqrt(x * x + y * y + z * z) + 1e-9)
+            tangent[s, k, 0], tangent[s, k, 1], tangent[s, k, 2] = x * scale, y * scale, z * scale
+            x, y, z = points[s, k, 0] - centre[0], points[s, k, 1] - centre[1], points[s, k, 2] - centre[2]
+            scale = 1.0 / (math.sqrt(x * x + y * y + z * z) + 1e-9)
+            volume[s, k, 0], volume[s, k, 1], volume[s, k, 2] = x * scale, y * scale, z * scale
+    return tangent, volume

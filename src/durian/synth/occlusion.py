@@ -14,7 +14,6 @@ from jaxtyping import Float, Float32
 from numba import njit
 
 from durian.synth.fields import JIT
-from durian.synth.rasterise import draw_triangles
 
 EXTENT = 4.6  # head-space units that a map is wide
 MIDDLE = (0.0, -0.25, -0.1)  # what a map is centred on
@@ -43,6 +42,38 @@ def project_along(points, basis, middle, scale, centre, out):
 
 
 @njit(**JIT)
+def _draw_shade(screen, triangles, closed, depth):
+    """The depths of triangles, most of them smaller than a cell and between the cells' centres.
+
+    The first `closed` enclose a solid, so those that face away are not the nearest.
+    """
+    height, width = depth.shape
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x0, x1, x2 = screen[a, 0], screen[b, 0], screen[c, 0]
+        left = max(0, math.ceil(min(x0, x1, x2) - 0.5))
+        right = min(width - 1, math.floor(max(x0, x1, x2) - 0.5))
+        if left > right:
+            continue
+        y0, y1, y2 = screen[a, 1], screen[b, 1], screen[c, 1]
+        top = max(0, math.ceil(min(y0, y1, y2) - 0.5))
+        bottom = min(height - 1, math.floor(max(y0, y1, y2) - 0.5))
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        if top > bottom or abs(area) < 1e-9 or (area > 0 and t < closed):
+            continue
+        scale = 1.0 / area
+        z0, dz1, dz2 = screen[a, 2], screen[b, 2] - screen[a, 2], screen[c, 2] - screen[a, 2]
+        for iy in range(top, bottom + 1):
+            py = iy + 0.5 - y0
+            for ix in range(left, right + 1):
+                px = ix + 0.5 - x0
+                w1 = (px * (y2 - y0) - py * (x2 - x0)) * scale
+                w2 = (py * (x1 - x0) - px * (y1 - y0)) * scale
+                if w1 >= -1e-6 and w2 >= -1e-6 and w1 + w2 <= 1.000001:
+                    depth[iy, ix] = max(depth[iy, ix], z0 + w1 * dz1 + w2 * dz2)
+
+
+@njit(**JIT)
 def splat_strands(screen, last, start, stop, step, depth):
     """Draw every `step`-th strand of points [start, stop) as lines one cell wide."""
     height, width = depth.shape
@@ -68,6 +99,7 @@ def bake_occlusion(
     normals: Float32[np.ndarray, "n 3"],
     asked: np.ndarray,
     triangles: np.ndarray,
+    closed: int,
     points: Float32[np.ndarray, "m 3"],
     last: np.ndarray,
     steps: list[tuple[int, int, int]],
@@ -78,31 +110,34 @@ def bake_occlusion(
         vertices: of all meshes, in head space.
         normals: of the vertices.
         asked: indices of the vertices whose share is wanted; the others get 1.
-        triangles: those that cast shade.
+        triangles: those that cast shade; their corners are all among `asked`.
+        closed: how many of them, from the first on, enclose a solid and face outwards.
         points: of all strands.
         last: marks the last point of every strand.
         steps: ranges of strand points that cast shade, each with the stride over its strands.
     """
+    ao = np.ones(len(vertices), np.float32)
+    # Only vertices that are asked for cast shade, too: the others need not be looked at.
+    place = np.zeros(len(vertices), np.int32)
+    place[asked] = np.arange(len(asked))
+    triangles, vertices, normals = place[triangles], vertices[asked], normals[asked]
     reach, weight = np.zeros(len(vertices), np.float32), np.full(len(vertices), 1e-6, np.float32)
     strand_reach = np.zeros(len(points), np.float32)
     screen = np.empty((len(vertices), 3), np.float32)
     strand_screen = np.empty((len(points), 3), np.float32)
     depth = np.empty((RESOLUTION, RESOLUTION), np.float32)
-    ids = np.empty((RESOLUTION, RESOLUTION), np.int32)
-    both = np.ones(len(triangles), np.uint8)
     middle = np.array(MIDDLE)
     scale = RESOLUTION / EXTENT
     for direction, basis in _looks():
         project_along(vertices, basis, middle, scale, RESOLUTION / 2, screen)
         project_along(points, basis, middle, scale, RESOLUTION / 2, strand_screen)
         depth.fill(0)
-        draw_triangles(screen, triangles, both, 0, len(triangles), depth, ids)
+        _draw_shade(screen, triangles, closed, depth)
         for start, stop, step in steps:
             splat_strands(strand_screen, last, start, stop, step, depth)
-        _gather_mesh(screen, normals, asked, direction, depth, reach, weight)
+        _gather_mesh(screen, normals, direction, depth, reach, weight)
         _gather_strands(strand_screen, last, depth, strand_reach)
-    ao = np.ones(len(vertices), np.float32)
-    ao[asked] = reach[asked] / weight[asked]
+    ao[asked] = reach / weight
     return ao, strand_reach / DIRECTIONS
 
 
@@ -139,8 +174,8 @@ def _open(screen, i, depth, bias, fade):
 
 
 @njit(**JIT)
-def _gather_mesh(screen, normals, asked, direction, depth, reach, weight):
-    for i in asked:
+def _gather_mesh(screen, normals, direction, depth, reach, weight):
+    for i in range(screen.shape[0]):
         facing = (
             normals[i, 0] * direction[0] + normals[i, 1] * direction[1] + normals[i, 2] * direction[2] + 0.15
         )

@@ -59,6 +59,8 @@ class Rendered:
         depth: distance along the viewing axis in head-space units, infinite for the background.
         landmarks: MediaPipe's 478 points, x and y in pixels (centres at .5), z in pixels too, negative
             towards the camera.
+        landmarks_3d: the same points where they are in the scene, in head-space units: x to the image's
+            right, y up, z towards the camera.
         landmark_visible: whether a landmark is in front of the person's bare body; what is worn may still
             hide it.
     """
@@ -69,6 +71,7 @@ class Rendered:
     labels: UInt8[np.ndarray, "h w"]
     depth: Float32[np.ndarray, "h w"]
     landmarks: Float32[np.ndarray, "478 3"]
+    landmarks_3d: Float32[np.ndarray, "478 3"]
     landmark_visible: Bool[np.ndarray, " 478"]
 
 
@@ -108,7 +111,7 @@ def render(
         draw_background(model.person.scene.background, size),
         picture,
     )
-    landmarks, seen = place_landmarks(model.landmarks, state, pose, view, samples, bare)
+    landmarks, landmarks_3d, seen = place_landmarks(model.landmarks, state, pose, view, samples, bare)
     indices = {name: ATTRIBUTE_NAMES.index(name) for name in model.attributes}
     return Rendered(
         rgb=GAMMA[(np.clip(picture.rgb, 0, 1) * 4095 + 0.5).astype(np.int32)],
@@ -117,6 +120,7 @@ def render(
         labels=picture.labels,
         depth=picture.depth,
         landmarks=landmarks,
+        landmarks_3d=landmarks_3d,
         landmark_visible=seen,
     )
 

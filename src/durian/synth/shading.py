@@ -17,7 +17,7 @@ from durian.synth.materials import (
     straw_shade,
     tooth_shade,
 )
-from durian.synth.parts import Material
+from durian.synth.parts import Label, Material
 from durian.synth.skin import FINENESS, NO_OWNER
 
 SKIN, EYE, TEETH, TONGUE, CLOTH = (
@@ -33,6 +33,11 @@ STRAW, LEATHER, GEM = int(Material.STRAW), int(Material.LEATHER), int(Material.G
 COUNT, X, Y, NEAR, NX, NY, NZ, RED, GREEN, BLUE, AO, GLOSS, GLINT, TX, TY, TZ = range(16)
 MOST_PARTS = 8  # in one pixel; what goes beyond is shaded with the last
 LENS_BIT = 128
+HAIR = int(Label.HAIR)
+
+# What a pixel keeps of its hair until that of its neighbours is known.
+RED_SUM, GREEN_SUM, BLUE_SUM, SAMPLES, SEEN = range(5)
+HAIR_FILTER = (1.0, 2.0, 1.0)
 
 
 @njit(**JIT)
@@ -232,6 +237,34 @@ def _lens_light(p, mesh, t, x, y):
 
 
 @njit(**JIT)
+def _blend_hair(hair, rgb):
+    """Add hair to a picture, its colour averaged over a pixel's neighbourhood.
+
+    The average over a pixel's own square lets through detail finer than the picture can hold, and nothing
+    is as fine as hair: it would shimmer with every motion. Only hair's colour is softened; how much of a
+    pixel it covers is not, so outlines stay sharp and agree with the masks.
+    """
+    height, width = hair.shape[:2]
+    for py in range(height):
+        for px in range(width):
+            seen = hair[py, px, SEEN]
+            if seen == 0:
+                continue
+            r = g = b = total = 0.0
+            for j in range(max(0, py - 1), min(height, py + 2)):
+                for i in range(max(0, px - 1), min(width, px + 2)):
+                    k = HAIR_FILTER[j - py + 1] * HAIR_FILTER[i - px + 1]
+                    r += k * hair[j, i, RED_SUM]
+                    g += k * hair[j, i, GREEN_SUM]
+                    b += k * hair[j, i, BLUE_SUM]
+                    total += k * hair[j, i, SAMPLES]
+            seen /= total
+            rgb[py, px, 0] += r * seen
+            rgb[py, px, 1] += g * seen
+            rgb[py, px, 2] += b * seen
+
+
+@njit(**JIT)
 def shade(samples, fineness, mesh, strands, parts, skin, face, cloth, light, view, background, out):
     """Shade every pixel of a picture of `fineness` x `fineness` samples a pixel."""
     height, width = out.labels.shape
@@ -242,9 +275,10 @@ def shade(samples, fineness, mesh, strands, parts, skin, face, cloth, light, vie
     seen = np.zeros(8, np.int64)
     whole = np.zeros(8, np.int64)
     share = 1.0 / (fineness * fineness)
+    soft = np.zeros((2, height, width, 5), np.float32)
     for py in range(height):
         for px in range(width):
-            used = 0
+            used, scalp = 0, 0
             classes[:] = 0
             seen[:] = 0
             whole[:] = 0
@@ -299,21 +333,37 @@ def shade(samples, fineness, mesh, strands, parts, skin, face, cloth, light, vie
                         )
                         if i >= 0:
                             label, owner = int(skin.label[i, j]), int(skin.owner[i, j])
+                            scalp += part == 0 and label == HAIR
                     else:
                         _add_strand_sample(row, t - triangles, ix + 0.5, iy + 0.5, strands)
                     classes[label] += 1
                     if owner != NO_OWNER and owner != lens_owner:
                         seen[owner] += 1
             back = classes[0] * share
+            clear = 1.0 - lens_opacity * share
             r = tone(background[py, px, 0]) * back
             g = tone(background[py, px, 1]) * back
             b = tone(background[py, px, 2]) * back
             for group in range(used):
                 row = sums[group]
-                sr, sg, sb = _shade_part(row, parts.material[keys[group]], strands, view, light)
-                r += sr * row[COUNT] * share
-                g += sg * row[COUNT] * share
-                b += sb * row[COUNT] * share
+                material = parts.material[keys[group]]
+                sr, sg, sb = _shade_part(row, material, strands, view, light)
+                hairy = 0.0
+                if material in (HAIR_STRAND, BEARD_STRAND):
+                    hairy = row[COUNT]
+                elif keys[group] == 0:
+                    hairy = min(scalp, row[COUNT])
+                if hairy > 0:
+                    cell = soft[1 if material == BEARD_STRAND else 0, py, px]
+                    cell[RED_SUM] += sr * hairy
+                    cell[GREEN_SUM] += sg * hairy
+                    cell[BLUE_SUM] += sb * hairy
+                    cell[SAMPLES] += hairy
+                    cell[SEEN] += hairy * share * clear
+                bare = (row[COUNT] - hairy) * share
+                r += sr * bare
+                g += sg * bare
+                b += sb * bare
             if lenses:
                 cover, each = lens_opacity * share, 1.0 / lenses
                 r += (lens_r * each - r) * cover + lens_streak * share
@@ -329,3 +379,5 @@ def shade(samples, fineness, mesh, strands, parts, skin, face, cloth, light, vie
             for k in range(out.visible.shape[0]):
                 out.visible[k, py, px] = seen[k] * share
                 out.amodal[k, py, px] = whole[k] * share
+    for kind in range(2):
+        _blend_hair(soft[kind], out.rgb)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from durian.synth.attributes import Attributes
+from durian.synth.attributes import beard as beard_module
 from durian.synth.attributes import glasses as glasses_module
 from durian.synth.attributes import hair as hair_module
 from durian.synth.attributes import hat as hat_module
@@ -115,9 +116,10 @@ def poses(seed: int, size: int) -> tuple[Tiles, int]:
 
 
 def styles(seed: int, size: int) -> tuple[Tiles, int]:
-    """Every style of hair, eyeglasses and hats on one head each."""
+    """Every style of hair, eyeglasses, hats and beards, each on another person."""
     tiles = []
-    for kind, module in (("hair", hair_module), ("glasses", glasses_module), ("hat", hat_module)):
+    modules = {"hair": hair_module, "glasses": glasses_module, "hat": hat_module, "beard": beard_module}
+    for kind, module in modules.items():
         for index, style in enumerate(module.STYLES.styles):
             rng = np.random.default_rng([seed, 4000, index])
             person = _with_style(rng, kind, style)

@@ -10,7 +10,7 @@ from jaxtyping import Float32, UInt8
 from numba import njit
 
 from durian.synth.body import brow_curve
-from durian.synth.fields import JIT
+from durian.synth.fields import INLINE, JIT
 from durian.synth.head import Head
 from durian.synth.parts import Label, Painted
 
@@ -69,9 +69,7 @@ class _Canvas:
         self.noise = _finer_image(noise)
         tone = np.array(head.identity.skin.tone, np.float32)
         self.colour = np.empty((len(self.lats), len(self.lons), 4), np.float32)
-        mottled = 1 + self.noise[..., :1] * np.array([0.07, 0.10, 0.12], np.float32)
-        self.colour[..., :3] = tone * mottled
-        self.colour[..., 3] = 0.25
+        _ground(self.noise, tone, self.colour)
 
     def window(self, lon: tuple[float, float], lat: tuple[float, float]) -> tuple[slice, slice]:
         """Texels between two longitudes and two latitudes."""
@@ -227,16 +225,30 @@ def _finer(values: np.ndarray) -> np.ndarray:
 
 
 def _finer_image(image: np.ndarray) -> np.ndarray:
-    rows, columns = image.shape[:2]
-    x = (np.arange((columns - 1) * FINENESS + 1) / FINENESS).astype(np.float32)
-    y = (np.arange((rows - 1) * FINENESS + 1) / FINENESS).astype(np.float32)
-    map_x, map_y = np.meshgrid(x, y)
-    return cv2.remap(np.ascontiguousarray(image, np.float32), map_x, map_y, cv2.INTER_LINEAR)
+    """Twice as fine (`FINENESS`), linear between."""
+    rows, columns, channels = image.shape
+    out = np.empty((2 * rows - 1, 2 * columns - 1, channels), np.float32)
+    out[::2, ::2] = image
+    out[::2, 1::2] = (image[:, :-1] + image[:, 1:]) * np.float32(0.5)
+    out[1::2] = (out[:-1:2] + out[2::2]) * np.float32(0.5)
+    return out
 
 
 def _step(low: float, high: float, x: np.ndarray) -> np.ndarray:
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+@njit(**JIT)
+def _ground(noise, tone, colour):
+    """Mottled skin of one tone with even gloss."""
+    for i in range(colour.shape[0]):
+        for j in range(colour.shape[1]):
+            mottle = noise[i, j, 0]
+            colour[i, j, 0] = tone[0] * (1 + np.float32(0.07) * mottle)
+            colour[i, j, 1] = tone[1] * (1 + np.float32(0.10) * mottle)
+            colour[i, j, 2] = tone[2] * (1 + np.float32(0.12) * mottle)
+            colour[i, j, 3] = 0.25
 
 
 @njit(**JIT)
@@ -251,11 +263,11 @@ def _blend(colour, layer):
                 colour[i, j, 3] *= 1 - 0.7 * alpha
 
 
-@njit(**JIT)
+@njit(**INLINE)
 def _hash(i, j, k):
     n = (i * 374761393 + j * 668265263 + k * 2147483647) & 0xFFFFFFFF
     n = ((n ^ (n >> 13)) * 1274126177) & 0xFFFFFFFF
-    return ((n ^ (n >> 16)) & 0xFFFF) / 65535.0
+    return ((n ^ (n >> 16)) & 0xFFFF) * (1.0 / 65535.0)
 
 
 @njit(**JIT)
@@ -264,13 +276,15 @@ def value_noise(x, y, z):
     i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
     fx, fy, fz = x - i, y - j, z - k
     fx, fy, fz = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy), fz * fz * (3 - 2 * fz)
-    out = 0.0
-    for a in range(2):
-        for b in range(2):
-            for c in range(2):
-                weight = (fx if a else 1 - fx) * (fy if b else 1 - fy) * (fz if c else 1 - fz)
-                out += weight * _hash(i + a, j + b, k + c)
-    return out
+    low = _hash_row(i, j, k, fx) * (1 - fy) + _hash_row(i, j + 1, k, fx) * fy
+    high = _hash_row(i, j, k + 1, fx) * (1 - fy) + _hash_row(i, j + 1, k + 1, fx) * fy
+    return low * (1 - fz) + high * fz
+
+
+@njit(**INLINE)
+def _hash_row(i, j, k, share):
+    """Between the values of two neighbouring cells."""
+    return _hash(i, j, k) * (1 - share) + _hash(i + 1, j, k) * share
 
 
 @njit(**JIT)

@@ -73,7 +73,7 @@ def _nearest_surface(vertices, triangles, radius):
             longest = max(longest, abs(vertices[b, k] - vertices[a, k]))
             longest = max(longest, abs(vertices[c, k] - vertices[a, k]))
             longest = max(longest, abs(vertices[c, k] - vertices[b, k]))
-        parts = min(24, 1 + int(longest * 1.6 / (0.6 * texel)))
+        parts = min(24, 1 + int(longest * 1.6 / (0.85 * texel)))
         for i in range(parts + 1):
             for j in range(parts + 1 - i):
                 u, v = i / parts, j / parts

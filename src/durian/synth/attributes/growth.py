@@ -45,7 +45,7 @@ def clothes_height(y):
     return below * (0.10 + 0.09 * np.exp(-(((y + 1.43) / 0.22) ** 2)))
 
 
-@njit(**INLINE)
+@njit(**JIT)
 def _skull_normal(x, y, z, d, shape):
     """Unit gradient of the distance to the skull at a point where it is `d`."""
     gx = skull_distance(x + STEP, y, z, shape) - d
@@ -115,6 +115,7 @@ def grow(roots, velocities, lengths, cuts, layers, forces, clear, collar, shape,
     leaves free; 0 lets it fall over the face. `collar` is how thick a scarf lies around the neck.
     """
     count, steps = roots.shape[0], out.shape[1] - 1
+    lowest = ceiling.min()  # below it no direction needs to be looked up
     last = np.empty(count, np.int32)
     for s in range(count):
         px, py, pz = roots[s, 0], roots[s, 1], roots[s, 2]
@@ -147,7 +148,7 @@ def grow(roots, velocities, lengths, cuts, layers, forces, clear, collar, shape,
             px, pz = _aside(px, py, pz, clear[s], step)
             rx, ry, rz = px, py - CENTRE_Y, pz
             radius = math.sqrt(rx * rx + ry * ry + rz * rz) + 1e-9
-            top = ceiling_radius(ceiling, rx, ry, rz)
+            top = ceiling_radius(ceiling, rx, ry, rz) if radius > lowest else lowest
             if radius > top:
                 shrink = top / radius
                 px, py, pz = rx * shrink, CENTRE_Y + ry * shrink, rz * shrink
@@ -251,6 +252,7 @@ def gather(strands, leaders, strength, reach):
 def confine(strands, lowest, shape, ceiling):
     """Moves points that curling or gathering brought into the head out of it, and below the ceiling."""
     count, points = strands.shape[0], strands.shape[1]
+    top = ceiling.min()
     for s in range(count):
         for k in range(points):
             x, y, z = strands[s, k, 0], strands[s, k, 1], strands[s, k, 2]
@@ -262,8 +264,9 @@ def confine(strands, lowest, shape, ceiling):
                     x, y, z = x + nx * push, y + ny * push, z + nz * push
             y -= CENTRE_Y
             radius = math.sqrt(x * x + y * y + z * z) + 1e-9
-            top = ceiling_radius(ceiling, x, y, z)
-            shrink = min(1.0, top / radius)
+            shrink = 1.0
+            if radius > top:
+                shrink = min(1.0, ceiling_radius(ceiling, x, y, z) / radius)
             strands[s, k, 0] = x * shrink
             strands[s, k, 1] = CENTRE_Y + y * shrink
             strands[s, k, 2] = z * shrink
