@@ -27,10 +27,12 @@ def test_mini_is_a_video_model(mini):
     assert mini.networks.denoising_unet.motion_modules()
 
 
-def test_mini_beats_copying_and_uses_its_references(mini, shared_dir: Path):
+def test_mini_beats_the_baselines_and_uses_what_it_is_given(mini, shared_dir: Path):
     report = evaluate_cross(shared_dir / "data" / "portraits-v0" / "cases", mini, limit=6)
     scores = {name: report[name]["overall"] for name in ("model", "copy_portrait", "warp_paste")}
-    assert scores["model"]["psnr"] > scores["copy_portrait"]["psnr"] + 2
-    assert scores["model"]["psnr_attribute"] > scores["copy_portrait"]["psnr_attribute"] + 3
-    assert report["dependence"]["attribute_removed"] > 1
-    assert report["dependence"]["keypoints_and_positions_swapped"] > 0.5
+    assert scores["model"]["psnr"] > scores["copy_portrait"]["psnr"] + 3
+    assert scores["model"]["psnr_attribute"] > scores["warp_paste"]["psnr_attribute"]
+    dependence = report["dependence"]
+    assert (
+        min(dependence[name] for name in ("attribute_removed", "attribute_swapped", "keypoints_swapped")) > 1
+    )

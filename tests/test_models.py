@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -26,7 +27,8 @@ from durian.models import (
 )
 from durian.models.positions import encode_positions, position_dim
 from durian.models.presets import PRESETS, SD15
-from durian.models.spatial_attention import SpatialContext, spatial_layers
+from durian.models.scheduler import GuessDDIMScheduler
+from durian.models.spatial_attention import SpatialAttention, SpatialContext, spatial_layers
 from tiny import UNET, tiny_networks, tiny_unet
 
 
@@ -244,23 +246,38 @@ def test_dropped_references_are_as_if_absent(sample):
 def test_masked_tokens_take_no_part():
     networks = tiny_networks(temporal=False)
     unet = networks.denoising_unet
-    image, canonical = torch.rand(1, 3, 32, 32), torch.randn(1, 4, 4, 2)
-    visible = torch.zeros(1, 1, 32, 32)
-    visible[..., :16] = 1
+    image, canonical = torch.rand(2, 3, 32, 32), torch.randn(2, 8, 8, 2)
+    visible = torch.zeros(2, 1, 32, 32)
+    visible[0, ..., :16] = 1  # 4 columns of 8
+    visible[1, ..., :8] = 1  # 2 columns of 8
     with torch.no_grad():
-        cache = networks.encode_reference("attribute", image, visible, canonical).cache
+        embedding = networks.attribute_encoder(image * visible)
+        features = networks.attribute_net(
+            encode_latents(networks.vae, image * visible), visible, embedding, canonical
+        )
+        cache = unet.project_references(features)
         assert cache.bias is not None
-        name = next(key for key in cache.keys if cache.keys[key].shape[2] == 16)
-        hidden_columns = cache.bias[name].reshape(4, 4).isneginf()
-        assert hidden_columns[:, 2:].all()
-        assert not hidden_columns[:, :2].any()
-        x, embedding = torch.randn(1, 48, 1, 8, 8), torch.zeros(1, 4, 16)
-        before = unet(x, 3, embedding, references=References((cache,)))
-        noise = {
-            key: value + cache.bias[key].isneginf().transpose(2, 3) * 5 for key, value in cache.values.items()
+        name = next(key for key in cache.keys if features.tokens[key].shape[1] == 64)
+        assert cache.keys[name].shape[2] == 32
+        assert cache.bias[name].isneginf().flatten(1).sum(1).tolist() == [0, 16]
+        # The same as hiding them from every query.
+        everything = unet.project_references(dataclasses.replace(features, keep=None))
+        hidden = {
+            layer: torch.zeros(2, 1, 1, key.shape[2]).masked_fill(
+                ~features.keep[key.shape[2]][:, None, None], -math.inf
+            )
+            for layer, key in everything.keys.items()
         }
-        after = unet(x, 3, embedding, references=References((ReferenceCache(cache.keys, noise, cache.bias),)))
-    torch.testing.assert_close(before, after)
+        masked = ReferenceCache(everything.keys, everything.values, hidden)
+        x = torch.randn(2, 48, 1, 8, 8)
+        torch.testing.assert_close(
+            unet(x, 3, embedding, references=References((cache,))),
+            unet(x, 3, embedding, references=References((masked,))),
+        )
+        alone = networks.encode_reference("attribute", image[:1], visible[:1], canonical[:1]).cache
+        assert alone.bias is None  # one reference needs no padding
+        nothing = networks.encode_reference("attribute", image, visible * 0, canonical).cache
+        assert all(key.shape[2] == 0 for key in nothing.keys.values())
 
 
 def test_positions_are_the_same_kernel_wherever_the_face_is():
@@ -273,6 +290,55 @@ def test_positions_are_the_same_kernel_wherever_the_face_is():
     face = encoded[16][..., : position_dim(3) // 2]
     assert (face == face[:, :1]).all()  # one place of the face, wherever it is in the image
     assert (encoded[16][..., position_dim(3) // 2 :] != encoded[16][:, :1, position_dim(3) // 2 :]).any()
+
+
+def test_attention_starts_at_the_same_place():
+    torch.manual_seed(0)
+    layer = SpatialAttention("layer", heads=2, inner_dim=64, position_dim=position_dim(5))
+    side = torch.linspace(-1.5, 1.5, 16)  # a period of the lowest octave is 4
+    grid = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1)
+    positions = encode_positions(grid[None], 5, levels=1)[256]
+    query, key, own = (
+        project(positions).unflatten(2, (2, 32)).transpose(1, 2)
+        for project in (layer.position_to_q, layer.position_to_k, layer.position_to_own_k)
+    )
+    scores = query @ torch.cat([own, key], 2).transpose(2, 3) / 32**0.5
+    weights = scores.softmax(-1)
+    at_home = weights[..., 256:].diagonal(dim1=2, dim2=3)
+    assert (at_home > 0.5).all()  # of the references' 256 tokens, of which one lies there
+    assert weights[..., :256].sum(-1).max() < 0.1  # the frame's own noise hardly takes part
+
+
+def test_pixel_values_bring_a_references_colours_to_the_output(sample):
+    unet = DenoisingUNet.from_stable_diffusion(tiny_unet(), tiny_adapter(), pixel_values=True).eval()
+    tokens = {name: torch.zeros(2, 64, layer.inner_dim) for name, layer in spatial_layers(unet).items()}
+    dark, light = (
+        unet.project_references(ReferenceFeatures(tokens, pixels={64: torch.full((2, 64, 5), value)}))
+        for value in (-1.0, 1.0)
+    )
+    with torch.no_grad():
+        answers = [unet(**sample, references=References((cache,))) for cache in (dark, light)]
+    assert (answers[0] - answers[1]).abs().max() > 1e-3
+    plain = DenoisingUNet.from_stable_diffusion(tiny_unet(), tiny_adapter()).eval()
+    assert plain.conv_linear is None
+
+
+def test_a_guess_of_pure_noise_shows_nothing_and_of_a_clean_sample_all():
+    scheduler = GuessDDIMScheduler(beta_schedule="squaredcos_cap_v2", rescale_betas_zero_snr=True)
+    x = torch.randn(2, 3, 4, 5, 5)
+    assert scheduler.scale_model_input(x, 999).abs().max() < 1e-3
+    torch.testing.assert_close(scheduler.scale_model_input(x, 0), x, rtol=0.01, atol=0.01)
+    times = torch.tensor([[0, 300, 600, 999], [10, 20, 30, 40]])
+    both = scheduler.scale_model_input(x, times)
+    for b in range(2):
+        for f in range(4):
+            one = scheduler.scale_model_input(x[b, :, f], int(times[b, f]))
+            torch.testing.assert_close(both[b, :, f], one)
+    # The least-squares estimate of unit-variance data from what the scheduler makes of it.
+    clean, noise = torch.randn(100_000), torch.randn(100_000)
+    noisy = scheduler.add_noise(clean, noise, torch.tensor(400))
+    best = (clean * noisy).mean() / noisy.square().mean()
+    assert scheduler.scale_model_input(torch.ones(()), 400) == pytest.approx(float(best), abs=0.01)
 
 
 def test_with_motion_starts_as_the_image_model(sample):
@@ -339,4 +405,4 @@ def test_mini_fits_in_its_file():
     with torch.device("meta"):
         networks = PRESETS["mini"].build(temporal=True)
     assert 2 * sum(p.numel() for p in networks.parameters()) < 45e6  # stored in half precision
-    assert networks.attention_grid(32) == 16
+    assert networks.attention_grid(32) == 32

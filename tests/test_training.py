@@ -140,18 +140,6 @@ def test_consecutive_targets_follow_each_other(clips):
     assert sampler._target_frames(np.random.default_rng(0), visible[:2]).tolist() == [0, 1, 1, 0]
 
 
-def test_confused_positions_are_another_frames_and_the_rest_stays(clips):
-    confused = dataclasses.replace(NO_AUGMENTATION, position_confusion=1.0)
-    right = ReconstructionSampler(clips, 5, 4, augmentation=NO_AUGMENTATION).draw(np.random.default_rng(3))
-    wrong = ReconstructionSampler(clips, 5, 4, augmentation=confused).draw(np.random.default_rng(3))
-    assert (right.keypoints == wrong.keypoints).all()
-    assert (right.targets == wrong.targets).all()
-    moved = (right.target_positions != wrong.target_positions).any((1, 2, 3))
-    assert moved.any()
-    for positions in wrong.target_positions:  # each is a true one of that clip
-        assert min(np.abs(positions - other).max() for other in right.target_positions) < 1e-6
-
-
 def test_frames_without_a_face_are_never_used(clips):
     for clip in clips:
         clip.landmarks[2:] = np.nan
@@ -185,7 +173,7 @@ def config_with(tmp_path: Path, **changes: object) -> TrainConfig:
 
 
 def batch_of(clips: list[Clip], count: int = 2, **kwargs: object) -> dict[str, torch.Tensor]:
-    sampler = ReconstructionSampler(clips, 2, 4, **kwargs)
+    sampler = ReconstructionSampler(clips, 2, 8, **kwargs)
     examples = [draw_example(sampler, 0, index) for index in range(count)]
     return {key: torch.from_numpy(np.stack([e[key] for e in examples])) for key in examples[0]}
 
@@ -194,7 +182,7 @@ def batch_of(clips: list[Clip], count: int = 2, **kwargs: object) -> dict[str, t
 def test_a_perfect_prediction_has_no_loss(clips, tmp_path: Path, prediction_type: str, monkeypatch):
     scheduler = DDIMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type=prediction_type)
     networks = tiny_networks(temporal=False)
-    objective = ReconstructionObjective(networks, scheduler, config_with(tmp_path))
+    objective = ReconstructionObjective(networks, scheduler, config_with(tmp_path, position_loss_weight=0.0))
     batch = batch_of(clips)
     clean = torch.nn.functional.pixel_unshuffle(batch["targets"].flatten(0, 1), 4) * 2
     clean = clean.unflatten(0, (2, 2)).transpose(1, 2)
@@ -207,6 +195,32 @@ def test_a_perfect_prediction_has_no_loss(clips, tmp_path: Path, prediction_type
 
     monkeypatch.setattr(ReconstructionObjective, "predict", oracle)
     assert float(objective(batch, torch.Generator().manual_seed(0))) < 1e-5
+
+
+def test_a_reader_learns_the_frames_positions_from_their_keypoint_images(clips, tmp_path: Path):
+    networks = tiny_networks(temporal=False)
+    objective = ReconstructionObjective(networks, DDIMScheduler(), config_with(tmp_path))
+    batch = batch_of(clips)
+    reader = networks.position_reader
+    assert reader is not None
+    optimizer = torch.optim.Adam(reader.parameters(), lr=1e-2)
+    errors = []
+    for _ in range(60):
+        _, misread = objective._read_positions(batch)
+        optimizer.zero_grad()
+        misread.backward()
+        optimizer.step()
+        errors.append(float(misread))
+    assert errors[-1] < 0.3 * errors[0]
+    # What attention is given is what was read, and attention does not teach the reader.
+    keypoints = batch["keypoints"].flatten(0, 1)
+    read = networks.denoising_unet.encode_positions(reader(keypoints))
+    given, _ = objective._read_positions(batch)
+    torch.testing.assert_close(given[64], read[64])
+    assert not given[64].requires_grad
+    # At inference the image alone says where the face is, whatever coordinates come with it.
+    anywhere = torch.zeros_like(batch["target_positions"].flatten(0, 1))
+    torch.testing.assert_close(networks.frame_positions(keypoints, anywhere)[64], read[64])
 
 
 def test_the_attribute_can_weigh_more(clips, tmp_path: Path):

@@ -34,7 +34,7 @@ def tiny_unet() -> UNet2DConditionModel:
 
 
 def tiny_preset(**denoising_unet: object) -> Preset:
-    """`mini` made tiny: 32×32 images, 8×8 latents, attention at 4×4."""
+    """`mini` made tiny: 32×32 images, 8×8 latents, attention from 8×8 on."""
     return dataclasses.replace(
         MINI,
         size=32,
@@ -48,6 +48,7 @@ def tiny_preset(**denoising_unet: object) -> Preset:
         },
         keypoint_guider={"out_channels": 8, "block_out_channels": (8, 8), "fold": 2},
         denoising_unet={**MINI.denoising_unet, **denoising_unet},
+        position_reader={"grid": 8, "factor": 4, "channels": (8, 8, 8)},
         attribute_encoder={"cross_attention_dim": 16, "channels": (8, 16), "image_size": 16},
         identity_encoder={"cross_attention_dim": 16, "channels": (8, 16), "image_size": 16},
         sampling_steps=2,

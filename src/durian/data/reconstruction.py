@@ -28,8 +28,6 @@ class Augmentation:
         colour: largest change of the attribute's gain and contrast, and half of it of its colour balance.
         mask_expansion: how often the portrait's mask is united with a mask of somebody else's attribute.
         mask_radius: largest dilation of the portrait's mask, share of the image's side.
-        position_confusion: how often a target has the face coordinates of another frame, so that the
-            network learns to trust the keypoint image more than where attention starts to look.
     """
 
     shift: float = 0.06
@@ -38,7 +36,6 @@ class Augmentation:
     colour: float = 0.12
     mask_expansion: float = 0.85
     mask_radius: float = 0.03
-    position_confusion: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,8 +131,6 @@ class ReconstructionSampler:
         attribute = self._colour(rng, attribute)
 
         chosen = self._target_frames(rng, visible)
-        confused = rng.random(len(chosen)) < self.augmentation.position_confusion
-        placed = np.where(confused, rng.choice(visible, len(chosen)), chosen)
         size = portrait.shape[0]
         return Example(
             portrait=to_signed(portrait),
@@ -147,7 +142,7 @@ class ReconstructionSampler:
             targets=np.stack([to_signed(clip.frames[i]) for i in chosen]),
             target_masks=clip.masks[name][chosen][:, None].astype(np.float32),
             target_positions=np.stack(
-                [canonical_positions(clip.landmarks[i], size, self.grid) for i in placed]
+                [canonical_positions(clip.landmarks[i], size, self.grid) for i in chosen]
             ),
             keypoints=np.stack([to_unit(draw_keypoints(clip.landmarks[i], size)) for i in chosen]),
         )

@@ -5,6 +5,7 @@ from durian.models.denoising_unet import DenoisingUNet
 from durian.models.image_embedding import ArcFaceEncoder, ClipImageEncoder, SmallImageEncoder
 from durian.models.keypoint_guider import KeypointGuider
 from durian.models.networks import EncodedReference, Networks
+from durian.models.position_reader import PositionReader
 from durian.models.reference_net import ReferenceNet
 from durian.models.spatial_attention import ReferenceCache, ReferenceFeatures, References, SpatialAttention
 
@@ -16,6 +17,7 @@ __all__ = [
     "KeypointGuider",
     "Networks",
     "PixelAutoencoder",
+    "PositionReader",
     "ReferenceCache",
     "ReferenceFeatures",
     "ReferenceNet",

@@ -43,6 +43,9 @@ class DenoisingUNet(UNetMotionModel):
         temporal: whether the motion modules are there. Stage 1 trains without them.
         position_frequencies: octaves of landmark-canonical positions; 0 is the paper's model.
         guidance_channels: channels of the aligned guidance, 0 without (the paper's model).
+        pixel_values: whether the attention's values also hold the references' own latents and masks, and
+            a linear path past the last normalisation brings what they add to the output. The paper's
+            model has neither; a small one trained from scratch learns colours much sooner with them.
     """
 
     @register_to_config
@@ -76,6 +79,7 @@ class DenoisingUNet(UNetMotionModel):
         temporal: bool = True,
         position_frequencies: int = 0,
         guidance_channels: int = 0,
+        pixel_values: bool = False,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -94,7 +98,10 @@ class DenoisingUNet(UNetMotionModel):
             motion_num_attention_heads=motion_num_attention_heads,
             use_motion_mid_block=use_motion_mid_block,
         )
-        install_spatial_attention(self, position_dim(position_frequencies))
+        # Values hold latents and mask, which is one channel.
+        pixel_channels = in_channels + 1 if pixel_values else 0
+        install_spatial_attention(self, position_dim(position_frequencies), pixel_channels)
+        self.conv_linear = nn.Conv2d(block_out_channels[0], out_channels, 1) if pixel_values else None
         self.conv_guidance = None
         if guidance_channels:
             # The same as further zero-initialised input channels of conv_in (Zhang et al., 2023), but
@@ -148,7 +155,7 @@ class DenoisingUNet(UNetMotionModel):
         """Build from Stable Diffusion's UNet and, for the video model, an AnimateDiff motion adapter.
 
         Every weight of both must find its place and every place must be filled, but for the new layers
-        that `options` (position_frequencies, guidance_channels) ask for.
+        that `options` (position_frequencies, guidance_channels, pixel_values) ask for.
 
         Raises:
             ValueError: naming the keys that are missing or unexpected.
@@ -160,7 +167,9 @@ class DenoisingUNet(UNetMotionModel):
         if motion_adapter is not None:
             weights |= motion_adapter.state_dict()
         new = tuple(
-            key for key in model.state_dict() if ".processor.position_" in key or "conv_guidance" in key
+            key
+            for key in model.state_dict()
+            if ".processor." in key or key.startswith(("conv_guidance.", "conv_linear."))
         )
         load_strictly(model, weights, new_keys=new)
         return model
@@ -245,10 +254,13 @@ class DenoisingUNet(UNetMotionModel):
                 **extra,
             )
 
+        out = hidden
         if self.conv_norm_out is not None and self.conv_act is not None:
-            hidden = self.conv_act(self.conv_norm_out(hidden))
-        hidden = self.conv_out(hidden)
-        return hidden.unflatten(0, (batch, frames)).transpose(1, 2)
+            out = self.conv_act(self.conv_norm_out(out))
+        out = self.conv_out(out)
+        if self.conv_linear is not None:
+            out = out + self.conv_linear(hidden)
+        return out.unflatten(0, (batch, frames)).transpose(1, 2)
 
 
 def own_config(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:

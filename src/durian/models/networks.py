@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from durian.models.autoencoder import encode_latents
 from durian.models.denoising_unet import DenoisingUNet
 from durian.models.keypoint_guider import KeypointGuider
+from durian.models.position_reader import PositionReader
 from durian.models.reference_net import ReferenceNet
 from durian.models.spatial_attention import ReferenceCache, References
 
@@ -25,6 +26,7 @@ COMPONENTS = (
     "attribute_encoder",
     "identity_encoder",
 )
+OPTIONAL_COMPONENTS = ("position_reader",)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class EncodedReference:
 
 
 class Networks(nn.Module):
-    """DNet, PRNet, ARNet, the keypoint guider, the image encoders and the autoencoder."""
+    """DNet, PRNet, ARNet, the keypoint guider, the image encoders, the autoencoder and, where the preset
+    asks for one, a reader of the frames' face coordinates."""
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Networks(nn.Module):
         keypoint_guider: KeypointGuider,
         attribute_encoder: Any,
         identity_encoder: Any,
+        position_reader: PositionReader | None = None,
     ):
         super().__init__()
         self.vae = vae
@@ -61,10 +65,12 @@ class Networks(nn.Module):
         self.keypoint_guider = keypoint_guider
         self.attribute_encoder = attribute_encoder
         self.identity_encoder = identity_encoder
+        self.position_reader = position_reader
 
     def components(self) -> dict[str, Any]:
         """The parts by the names under which a checkpoint stores them."""
-        return {name: getattr(self, name) for name in COMPONENTS}
+        names = (*COMPONENTS, *OPTIONAL_COMPONENTS)
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def attention_grid(self, latent_size: int) -> int:
         """Tokens a side at the finest spatial attention: the grid on which positions are wanted."""
@@ -72,6 +78,15 @@ class Networks(nn.Module):
         pairs = zip(config["down_block_types"], reversed(config["up_block_types"]), strict=True)
         level = next(i for i, pair in enumerate(pairs) if any("CrossAttn" in name for name in pair))
         return latent_size // 2**level
+
+    def frame_positions(
+        self, keypoint_images: Float[Tensor, "F 3 H W"], canonical: Float[Tensor, "F g g 2"] | None
+    ) -> dict[int, Float[Tensor, "F N P"]]:
+        """Encoded positions of the frames' tokens: read off the keypoint images where there is a reader,
+        else `canonical`, which comes from the landmarks; empty where the option is off."""
+        if self.position_reader is not None:
+            canonical = self.position_reader(keypoint_images)
+        return {} if canonical is None else self.denoising_unet.encode_positions(canonical)
 
     def encode_reference(
         self,

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from durian.models.autoencoder import PixelAutoencoder
 from durian.models.denoising_unet import DenoisingUNet
 from durian.models.image_embedding import ArcFaceEncoder, ClipImageEncoder, SmallImageEncoder
 from durian.models.keypoint_guider import KeypointGuider
 from durian.models.networks import Networks
+from durian.models.position_reader import PositionReader
 from durian.models.reference_net import ReferenceNet
+from durian.models.scheduler import GuessDDIMScheduler
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,12 @@ class Preset:
 
     Attributes:
         size: side of its square images in pixels.
-        scheduler: of the noise, arguments of diffusers' DDIMScheduler.
+        scheduler_class, scheduler: of the noise, and its arguments.
         unet: what DNet and the ReferenceNets share.
         denoising_unet: DNet alone. reference_net: PRNet and ARNet.
         keypoint_guider, vae, attribute_encoder, identity_encoder: their arguments.
         vae_class, attribute_encoder_class, identity_encoder_class: what they are.
+        position_reader: its arguments; None for none (the paper's model).
         sampling_steps: steps of sampling by default.
     """
 
@@ -38,12 +42,14 @@ class Preset:
     reference_net: dict[str, Any]
     keypoint_guider: dict[str, Any]
     scheduler: dict[str, Any]
+    scheduler_class: type = DDIMScheduler
     vae_class: type = AutoencoderKL
     vae: dict[str, Any] = field(default_factory=dict)
     attribute_encoder_class: type = ClipImageEncoder
     attribute_encoder: dict[str, Any] = field(default_factory=dict)
     identity_encoder_class: type = ArcFaceEncoder
     identity_encoder: dict[str, Any] = field(default_factory=dict)
+    position_reader: dict[str, Any] | None = None
     sampling_steps: int = 20
 
     def build(self, temporal: bool) -> Networks:
@@ -80,6 +86,7 @@ class Preset:
             keypoint_guider=KeypointGuider(**self.keypoint_guider),
             attribute_encoder=self.attribute_encoder_class(**self.attribute_encoder),
             identity_encoder=self.identity_encoder_class(**self.identity_encoder),
+            position_reader=None if self.position_reader is None else PositionReader(**self.position_reader),
         )
 
 
@@ -130,15 +137,15 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 60 cross-identity cases, 2 steps: PSNR 17.57, in the attribute 15.25 (warp and paste 16.90 / 14.69), by
-# `durian evaluate cross --cases cases --checkpoint mini`. Training took 95 minutes on two cores, with
-# `durian train configs/mini-stage1.yaml` and `configs/mini-stage2.yaml`: docs/mini.md.
+# 60 cross-identity cases, 1 step: PSNR 18.24, in the attribute 15.95 (warp and paste 16.90 / 14.69), by
+# `durian evaluate cross --cases cases --checkpoint mini`. Training took 114 minutes of a core, with
+# `durian train configs/mini-stage1.yaml` and `configs/mini-stage2.yaml`, changed on the way: docs/mini.md.
 MINI = Preset(
     size=128,
     unet={
         "latent_channels": 48,
         "sample_size": 32,
-        "down_blocks": ("DownBlock", "CrossAttnDownBlock", "CrossAttnDownBlock"),
+        "down_blocks": ("CrossAttnDownBlock",) * 3,
         "up_blocks": ("CrossAttnUpBlock", "CrossAttnUpBlock", "UpBlock"),
         "block_out_channels": (64, 112, 128),
         "layers_per_block": 1,
@@ -147,7 +154,7 @@ MINI = Preset(
         "num_attention_heads": (2, 4, 4),
         "use_linear_projection": True,
     },
-    denoising_unet={"position_frequencies": 5, "motion_num_attention_heads": 4},
+    denoising_unet={"position_frequencies": 5, "pixel_values": True, "motion_num_attention_heads": 4},
     reference_net={"position_frequencies": 5, "drop_masked_tokens": True},
     keypoint_guider={"out_channels": 64, "block_out_channels": (32, 64), "fold": 2},
     vae_class=PixelAutoencoder,
@@ -156,6 +163,8 @@ MINI = Preset(
     attribute_encoder={"cross_attention_dim": 128},
     identity_encoder_class=SmallImageEncoder,
     identity_encoder={"cross_attention_dim": 128},
+    position_reader={"grid": 32, "factor": 4},
+    scheduler_class=GuessDDIMScheduler,
     scheduler={
         "beta_schedule": "squaredcos_cap_v2",
         "prediction_type": "sample",
@@ -163,7 +172,7 @@ MINI = Preset(
         "timestep_spacing": "trailing",
         "clip_sample": False,
     },
-    sampling_steps=2,
+    sampling_steps=1,
 )
 
 PRESETS = {"sd15": SD15, "mini": MINI}

@@ -118,15 +118,17 @@ class ReferenceNet(UNet2DConditionModel):
         self._run(
             torch.cat([latents, small], 1), encoder_hidden_states, SpatialContext(None, positions, tokens)
         )
-        keep = None
-        if self.config["drop_masked_tokens"]:
-            height, width = latents.shape[-2:]
-            keep = {}
-            for count in {value.shape[1] for value in tokens.values()}:
-                stride = round((height * width / count) ** 0.5)
-                pooled = F.adaptive_max_pool2d(small, (-(-height // stride), -(-width // stride)))
-                keep[count] = pooled.flatten(1) > 0.05
-        return ReferenceFeatures(tokens, keep, positions)
+        keep, pixels = {}, {}
+        height, width = latents.shape[-2:]
+        for count in {value.shape[1] for value in tokens.values()}:
+            stride = round((height * width / count) ** 0.5)
+            grid = (-(-height // stride), -(-width // stride))
+            keep[count] = F.adaptive_max_pool2d(small, grid).flatten(1) > 0.05
+            pooled = F.adaptive_avg_pool2d(torch.cat([latents, small], 1), grid)
+            pixels[count] = pooled.flatten(2).transpose(1, 2)
+        return ReferenceFeatures(
+            tokens, keep if self.config["drop_masked_tokens"] else None, positions, pixels
+        )
 
     def _run(self, sample: Tensor, embedding: Tensor, context: SpatialContext) -> None:
         emb = self.time_embedding(self.time_proj(sample.new_zeros(sample.shape[0])).to(sample.dtype))

@@ -15,7 +15,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
@@ -27,11 +27,13 @@ class ReferenceFeatures:
         tokens: for each spatial attention layer, the hidden states that enter it, (B, N, C).
         keep: for each number of tokens N, which of them take part, (B, N); None keeps all.
         positions: for each number of tokens N, their encoded positions, (B, N, P); None without.
+        pixels: for each number of tokens N, the latents and mask that they stand for, (B, N, c+1).
     """
 
     tokens: Mapping[str, Float[Tensor, "B N C"]]
     keep: Mapping[int, Bool[Tensor, "B N"]] | None = None
     positions: Mapping[int, Float[Tensor, "B N P"]] | None = None
+    pixels: Mapping[int, Float[Tensor, "B N c"]] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,46 +119,50 @@ class SpatialAttention(nn.Module):
         heads: attention heads.
         inner_dim: heads × channels of a head.
         position_dim: length P of an encoded position; 0 is the paper's model, without positions.
+        pixel_channels: latent and mask channels that a reference's values also hold; 0 is the paper's
+            model. The hidden states have been normalised on their way here, which takes away the absolute
+            colours; this is the straight way for them.
     """
 
-    def __init__(self, layer: str, heads: int, inner_dim: int, position_dim: int = 0):
+    def __init__(
+        self, layer: str, heads: int, inner_dim: int, position_dim: int = 0, pixel_channels: int = 0
+    ):
         super().__init__()
         self.layer = layer
         self.position_dim = position_dim
+        self.pixel_channels = pixel_channels
         if position_dim:
             self.position_to_q = nn.Linear(position_dim, inner_dim, bias=False)
             self.position_to_k = nn.Linear(position_dim, inner_dim, bias=False)
+            self.position_to_own_k = nn.Linear(position_dim, inner_dim, bias=False)
             self._init_positions(heads, inner_dim // heads)
+        if pixel_channels:
+            self.pixels_to_v = nn.Linear(pixel_channels, inner_dim, bias=False)
 
     @torch.no_grad()
     def _init_positions(self, heads: int, head_dim: int) -> None:
-        # The same random projection for queries and keys makes their product a kernel of the distance
-        # between two positions: attention starts out local. The first half of a position is face
-        # coordinates and the second image coordinates; every other head starts with one of them.
-        std = math.sqrt(0.6 / math.sqrt(head_dim))
-        weight = torch.randn(heads, head_dim, self.position_dim) * std
+        # The same orthogonal projection for queries and keys makes their product a kernel of the distance
+        # between two positions, exp(a·Σ cos(ω·Δ)): attention starts out local. The first half of a position
+        # is face coordinates and the second image coordinates; every other head starts with one of them.
+        # With a = 1.6 a reference's token at the same place outweighs the thousands elsewhere; half of it
+        # for the frame's own tokens, which are noise at first, makes them the choice where none is.
         half = self.position_dim // 2
-        weight[0::2, :, half:] = 0
-        weight[1::2, :, :half] = 0
+        weight = torch.zeros(heads, head_dim, self.position_dim)
+        for head in range(heads):
+            projection = nn.init.orthogonal_(torch.empty(head_dim, half)) * (1.6 * math.sqrt(head_dim)) ** 0.5
+            weight[head, :, half * (head % 2) : half * (head % 2 + 1)] = projection
         self.position_to_q.weight.copy_(weight.flatten(0, 1))
         self.position_to_k.weight.copy_(weight.flatten(0, 1))
+        self.position_to_own_k.weight.copy_(weight.flatten(0, 1) / 2)
 
     def project(self, attn: Attention, features: ReferenceFeatures) -> tuple[Tensor, Tensor]:
         """Keys and values (B, heads, R, D) of a reference at this layer."""
         tokens = features.tokens[self.layer]
-        positions = features.positions[tokens.shape[1]] if features.positions is not None else None
-        return self._keys_values(attn, tokens, positions)
-
-    def _keys_values(
-        self, attn: Attention, tokens: Tensor, positions: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        to_k, to_v = (
-            cast(nn.Module, attn.to_k),
-            cast(nn.Module, attn.to_v),
-        )  # None only in layers without keys
-        key, value = to_k(tokens), to_v(tokens)
-        if self.position_dim and positions is not None:
-            key = key + self.position_to_k(positions)
+        key, value = _keys_values(attn, tokens)
+        if self.position_dim and features.positions is not None:
+            key = key + self.position_to_k(features.positions[tokens.shape[1]])
+        if self.pixel_channels and features.pixels is not None:
+            value = value + self.pixels_to_v(features.pixels[tokens.shape[1]])
         return _split_heads(key, attn.heads), _split_heads(value, attn.heads)
 
     def __call__(
@@ -173,10 +179,11 @@ class SpatialAttention(nn.Module):
         positions = context.positions[hidden_states.shape[1]] if context.positions is not None else None
 
         query = attn.to_q(hidden_states)
+        key, value = _keys_values(attn, hidden_states)
         if self.position_dim and positions is not None:
             query = query + self.position_to_q(positions)
-        query = _split_heads(query, attn.heads)
-        key, value = self._keys_values(attn, hidden_states, positions)
+            key = key + self.position_to_own_k(positions)
+        query, key, value = (_split_heads(tokens, attn.heads) for tokens in (query, key, value))
 
         if context.references is None:
             out = F.scaled_dot_product_attention(query, key, value)
@@ -225,13 +232,15 @@ class EmbeddingAttention(AttnProcessor2_0):
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
 
 
-def install_spatial_attention(unet: nn.Module, position_dim: int) -> None:
+def install_spatial_attention(unet: nn.Module, position_dim: int, pixel_channels: int = 0) -> None:
     """Give every spatial transformer of a diffusers UNet the processors of this module."""
     for name, module in unet.named_modules():
         if ".attentions." not in name or not isinstance(module, Attention):
             continue
         if name.endswith(".attn1"):
-            module.set_processor(SpatialAttention(name, module.heads, module.inner_dim, position_dim))
+            module.set_processor(
+                SpatialAttention(name, module.heads, module.inner_dim, position_dim, pixel_channels)
+            )
         else:
             module.set_processor(EmbeddingAttention())
 
@@ -248,14 +257,32 @@ def spatial_layers(unet: nn.Module) -> dict[str, Attention]:
 def project_references(unet: nn.Module, features: ReferenceFeatures) -> ReferenceCache:
     """Project a reference's features to keys and values with DNet's own weights, once per animation."""
     keys, values, bias = {}, {}, {}
+    selections = {count: _select(keep) for count, keep in (features.keep or {}).items()}
     for name, attn in spatial_layers(unet).items():
         keys[name], values[name] = cast(SpatialAttention, attn.processor).project(attn, features)
-        if features.keep is not None:
-            keep = features.keep[features.tokens[name].shape[1]]
-            bias[name] = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[
+        if selections:
+            kept, padding = selections[features.tokens[name].shape[1]]
+            keys[name], values[name] = (
+                tensor.gather(2, kept[:, None, :, None].expand(-1, tensor.shape[1], -1, tensor.shape[3]))
+                for tensor in (keys[name], values[name])
+            )
+            bias[name] = torch.zeros(padding.shape, device=padding.device).masked_fill(padding, -math.inf)[
                 :, None, None
             ]
-    return ReferenceCache(keys, values, bias or None)
+    padded = any(padding.any() for _, padding in selections.values())
+    return ReferenceCache(keys, values, bias if padded else None)
+
+
+def _select(keep: Bool[Tensor, "B N"]) -> tuple[Int[Tensor, "B R"], Bool[Tensor, "B R"]]:
+    """Places of the tokens that take part, as many as the fullest sample of the batch has, and which of
+    these places are mere padding in the others."""
+    kept = keep.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : int(keep.sum(1).max())]
+    return kept, ~keep.gather(1, kept)
+
+
+def _keys_values(attn: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    to_k, to_v = cast(nn.Module, attn.to_k), cast(nn.Module, attn.to_v)  # None only in layers without keys
+    return to_k(tokens), to_v(tokens)
 
 
 def _split_heads(tokens: Float[Tensor, "B N inner"], heads: int) -> Float[Tensor, "B heads N D"]:

@@ -22,9 +22,10 @@ from safetensors.torch import load_file, save_file
 from durian import models
 from durian.errors import DurianError
 from durian.models.denoising_unet import DenoisingUNet, load_strictly, own_config
-from durian.models.networks import COMPONENTS, Networks
+from durian.models.networks import COMPONENTS, OPTIONAL_COMPONENTS, Networks
 from durian.models.presets import PRESETS, Preset
 from durian.models.reference_net import ReferenceNet
+from durian.models.scheduler import GuessDDIMScheduler
 
 INDEX = "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -39,6 +40,7 @@ _CLASSES = {
         models.DenoisingUNet,
         models.ReferenceNet,
         models.KeypointGuider,
+        models.PositionReader,
         models.SmallImageEncoder,
         models.ClipImageEncoder,
         models.ArcFaceEncoder,
@@ -132,15 +134,17 @@ def load_networks(checkpoint: str | Path) -> Networks:
     """
     folder = resolve_checkpoint(checkpoint)
     index = read_index(folder)
-    return Networks(**{name: _load_component(folder / name, index.get(name)) for name in COMPONENTS})
+    names = (*COMPONENTS, *(name for name in OPTIONAL_COMPONENTS if name in index))
+    return Networks(**{name: _load_component(folder / name, index.get(name)) for name in names})
 
 
 def load_scheduler(folder: Path) -> Any:
     """The scheduler that a checkpoint was trained for."""
     name = read_index(folder).get("scheduler", DDIMScheduler.__name__)
-    if not str(name).endswith("Scheduler") or not hasattr(diffusers_schedulers, str(name)):
+    own = {GuessDDIMScheduler.__name__: GuessDDIMScheduler}
+    if not str(name).endswith("Scheduler") or not (name in own or hasattr(diffusers_schedulers, str(name))):
         raise DurianError(f"{folder / INDEX} asks for an unknown scheduler {name!r}")
-    return getattr(diffusers_schedulers, name).from_pretrained(folder / "scheduler")
+    return (own.get(name) or getattr(diffusers_schedulers, name)).from_pretrained(folder / "scheduler")
 
 
 def read_index(folder: Path) -> dict[str, Any]:

@@ -211,7 +211,7 @@ class DurianPipeline:
             latents = sample_latents(
                 self._denoiser(
                     self._conditions(portrait, attributes, others, blend, drop_attribute_tokens),
-                    self.networks.keypoint_guider(keypoints[span]),
+                    keypoints[span],
                     inputs,
                     span,
                     (portrait_scale, attribute_scale),
@@ -292,17 +292,18 @@ class DurianPipeline:
     def _denoiser(
         self,
         conditions: dict[str, Conditions],
-        features: Tensor,
+        keypoints: Float[Tensor, "F 3 H W"],
         inputs: AnimationInputs,
         span: slice,
         scales: tuple[float, float],
     ) -> Callable[[Tensor, Tensor], Tensor]:
         unet = self.networks.denoising_unet
         grid = self.networks.attention_grid(self._latent_size)
-        positions = guidance = None
-        if unet.config["position_frequencies"]:
-            canonical = position_tensor(inputs.keypoints[span], self.size, grid, self.device)
-            positions = unet.encode_positions(canonical.to(self.dtype))
+        features = self.networks.keypoint_guider(keypoints)
+        canonical = guidance = None
+        if unet.config["position_frequencies"] and self.networks.position_reader is None:
+            canonical = position_tensor(inputs.keypoints[span], self.size, grid, self.device).to(self.dtype)
+        positions = self.networks.frame_positions(keypoints, canonical)
         if unet.config["guidance_channels"]:
             warped = aligned_guidance(inputs, span, self._latent_size)
             guidance = torch.from_numpy(warped).to(self.device, self.dtype)

@@ -29,7 +29,6 @@ class DataConfig(_Strict):
     colour: float = Field(0.12, ge=0)
     mask_expansion: float = Field(0.85, ge=0, le=1)
     mask_radius: float = Field(0.03, ge=0)
-    position_confusion: float = Field(0.0, ge=0, le=1)
 
 
 class OptimizerConfig(_Strict):
@@ -48,9 +47,10 @@ class TrainConfig(_Strict):
 
     `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and
-    the eye sees first (pixel latents and "sample" prediction only). `timestep_shift` draws more of the
-    noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `init_from` is a checkpoint; without one
-    `mini` starts from random weights and `sd15` from public ones, where `sources` says in place of the hub.
+    the eye sees first (pixel latents and "sample" prediction only). `position_loss_weight` weighs the error
+    of the position reader, where the preset has one. `timestep_shift` draws more of the noisy timesteps,
+    t = s·u / (1 + (s - 1)·u) with u uniform. `init_from` is a checkpoint; without one `mini` starts from
+    random weights and `sd15` from public ones, where `sources` says in place of the hub.
     """
 
     preset: Literal["sd15", "mini"]
@@ -70,6 +70,7 @@ class TrainConfig(_Strict):
     drop_attribute: float = Field(0.05, ge=0, le=1)
     attribute_loss_weight: float = Field(0.0, ge=0)
     colour_loss_weight: float = Field(0.0, ge=0)
+    position_loss_weight: float = Field(1.0, ge=0)
     timestep_shift: float = Field(1.0, gt=0)
     save_every: int = Field(500, ge=1)
     sample_every: int = Field(500, ge=1)

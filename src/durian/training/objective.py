@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -22,11 +23,11 @@ class ReconstructionObjective(nn.Module):
 
     Args:
         networks: what is trained.
-        scheduler: of the noise; its `prediction_type` says what DNet predicts.
+        scheduler: one of diffusers'; its `prediction_type` says what DNet predicts.
         config: dropout, weights and the distribution of timesteps.
     """
 
-    def __init__(self, networks: Networks, scheduler: DDIMScheduler, config: TrainConfig):
+    def __init__(self, networks: Networks, scheduler: Any, config: TrainConfig):
         super().__init__()
         self.networks = networks
         self.scheduler = scheduler
@@ -52,20 +53,22 @@ class ReconstructionObjective(nn.Module):
 
         keep_portrait = torch.rand(count, generator=generator, device=device) >= self.config.drop_portrait
         keep_attribute = torch.rand(count, generator=generator, device=device) >= self.config.drop_attribute
-        prediction = self.predict(batch, noisy, timesteps, keep_portrait, keep_attribute)
+        positions, misread = self._read_positions(batch)
+        prediction = self.predict(batch, noisy, timesteps, positions, keep_portrait, keep_attribute)
 
         residual = (prediction - self._target(latents, noise, timesteps)).float()
         error = residual.square().mean(1)
         if self.config.colour_loss_weight:
             error = error + self.config.colour_loss_weight * hue_error(residual)
         weight = self._weight(batch["target_masks"], error.shape[-1])
-        return (error * weight).sum() / weight.sum()
+        return (error * weight).sum() / weight.sum() + self.config.position_loss_weight * misread
 
     def predict(
         self,
         batch: Batch,
         noisy: Float[Tensor, "B c F h w"],
         timesteps: Int[Tensor, "B F"],
+        positions: dict[int, Float[Tensor, "BF N P"]],
         keep_portrait: Tensor | None = None,
         keep_attribute: Tensor | None = None,
     ) -> Float[Tensor, "B c F h w"]:
@@ -80,13 +83,25 @@ class ReconstructionObjective(nn.Module):
         )
         cache, embedding = networks.compose(portrait, [attribute], keep_portrait, keep_attribute)
         return networks.denoise(
-            noisy,
+            self.scheduler.scale_model_input(noisy, timesteps),
             timesteps,
             References((cache,)),
             embedding,
             networks.keypoint_guider(batch["keypoints"].flatten(0, 1)),
-            networks.denoising_unet.encode_positions(batch["target_positions"].flatten(0, 1)),
+            positions,
         )
+
+    def _read_positions(self, batch: Batch) -> tuple[dict[int, Float[Tensor, "BF N P"]], Tensor]:
+        """The frames' encoded positions, and how far a reader is from the landmarks' own coordinates."""
+        networks, true = self.networks, batch["target_positions"].flatten(0, 1)
+        reader = networks.position_reader
+        if reader is None:
+            return networks.denoising_unet.encode_positions(true), true.new_zeros(())
+        read = reader(batch["keypoints"].flatten(0, 1))
+        error = F.smooth_l1_loss(read, true, reduction="none", beta=0.05).sum(-1)
+        near = 1 / (1 + 0.5 * true.square().sum(-1))  # far from the face it matters less
+        # What attention makes of a place has too many waves to tell the reader where to go.
+        return networks.denoising_unet.encode_positions(read.detach()), (error * near).mean()
 
     def draw_timesteps(
         self, shape: tuple[int, int], generator: torch.Generator | None, device: torch.device

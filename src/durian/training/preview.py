@@ -30,14 +30,15 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
         "attribute", batch["attribute"], batch["attribute_mask"], batch["attribute_positions"]
     )
     cache, embedding = networks.compose(portrait, [attribute])
-    features = networks.keypoint_guider(batch["keypoints"].flatten(0, 1))
-    positions = networks.denoising_unet.encode_positions(batch["target_positions"].flatten(0, 1))
+    keypoints = batch["keypoints"].flatten(0, 1)
+    features = networks.keypoint_guider(keypoints)
+    positions = networks.frame_positions(keypoints, batch["target_positions"].flatten(0, 1))
     count, frames = batch["targets"].shape[:2]
     shape = encode_latents(networks.vae, batch["targets"].flatten(0, 1)).unflatten(0, (count, frames))
     noise = torch.randn(shape.transpose(1, 2).shape, generator=torch.Generator().manual_seed(0)).to(device)
     latents = sample_latents(
         lambda x, t: networks.denoise(x, t, References((cache,)), embedding, features, positions),
-        DDIMScheduler.from_config(scheduler.config),
+        type(scheduler).from_config(scheduler.config),
         noise,
         steps,
     )

@@ -138,7 +138,8 @@ def train(
 
     training_clips, held_out = load_clips(config, console)
     networks = build_networks(config)
-    scheduler = DDIMScheduler(**PRESETS[config.preset].scheduler)
+    preset = PRESETS[config.preset]
+    scheduler = preset.scheduler_class(**preset.scheduler)
     if config.gradient_checkpointing:
         for network in (networks.denoising_unet, networks.portrait_net, networks.attribute_net):
             network.enable_gradient_checkpointing()
@@ -150,6 +151,7 @@ def train(
         lr=config.optimizer.learning_rate,
         betas=config.optimizer.betas,
         weight_decay=config.optimizer.weight_decay,
+        fused=True,
     )
     # Convolutions on a CPU read channels last without reordering.
     networks.to(accelerator.device).to(memory_format=torch.channels_last)
@@ -193,11 +195,11 @@ def train(
                 record = {"step": step, "loss": float(np.mean(running[-20:])), "steps_per_second": rate}
                 curve.write(json.dumps(record) + "\n")
                 curve.flush()
+            if step % config.save_every == 0 or step == config.steps:
+                save_state(run / "state", step, parameters, averages, optimizer.optimizer)
             if step % config.sample_every == 0 or step == config.steps:
                 with swapped(parameters, averages):
                     save_preview(run / "previews" / f"{step:06d}.png", networks, scheduler, preview)
-            if step % config.save_every == 0 or step == config.steps:
-                save_state(run / "state", step, parameters, averages, optimizer.optimizer)
     return export(run, config, networks, scheduler, parameters, averages)
 
 

@@ -71,9 +71,10 @@ def load_state(
         ema[name].copy_(averages[name])
     for key, value in load_file(folder / "optimizer.safetensors").items():
         name, kind = key.rsplit("/", 1)
-        optimizer.state.setdefault(parameters[name], {})[kind] = value.to(
-            parameters[name].device if kind != STEP else "cpu"
-        )
+        if kind != STEP:
+            # In the parameter's memory format, which a fused optimiser takes for granted.
+            value = torch.empty_like(parameters[name], dtype=value.dtype).copy_(value)
+        optimizer.state.setdefault(parameters[name], {})[kind] = value
     return step
 
 
