@@ -23,6 +23,9 @@ FRAMES, FPS, SIZE = 28, 15.0, 256
 PORTRAIT, HAIR, GLASSES, DRIVER = 13, 3, 11, 9
 """Numbers of the people; picked by eye among the first, for their difference."""
 
+MOTION = 8
+"""Number of the driver's performance: it turns the head, speaks and blinks."""
+
 
 def someone(number: int) -> Person:
     """Person number `number` of this domain."""
@@ -44,7 +47,7 @@ def write_samples(folder: Path) -> None:
         Image.fromarray(frame.rgb).save(folder / f"{name}.png", optimize=True)
         Image.fromarray(_mask(frame, kind)).save(folder / f"{name}_mask.png", optimize=True)
     driver = replace(someone(DRIVER), attributes=replace(someone(DRIVER).attributes, hat=None))
-    performance = sample_performance(np.random.default_rng([SAMPLES, DRIVER, 1]), FRAMES, FPS, max_yaw=0.5)
+    performance = sample_performance(np.random.default_rng([SAMPLES, DRIVER, MOTION]), FRAMES, FPS, max_yaw=0.5)
     frames = [frame.rgb for frame in render_performance(build(driver), performance, SIZE)]
     write_video(folder / "driving.mp4", frames, FPS)
 
