@@ -47,7 +47,8 @@ def write_samples(folder: Path) -> None:
         Image.fromarray(frame.rgb).save(folder / f"{name}.png", optimize=True)
         Image.fromarray(_mask(frame, kind)).save(folder / f"{name}_mask.png", optimize=True)
     driver = replace(someone(DRIVER), attributes=replace(someone(DRIVER).attributes, hat=None))
-    performance = sample_performance(np.random.default_rng([SAMPLES, DRIVER, MOTION]), FRAMES, FPS, max_yaw=0.5)
+    rng = np.random.default_rng([SAMPLES, DRIVER, MOTION])
+    performance = sample_performance(rng, FRAMES, FPS, max_yaw=0.5)
     frames = [frame.rgb for frame in render_performance(build(driver), performance, SIZE)]
     write_video(folder / "driving.mp4", frames, FPS)
 
