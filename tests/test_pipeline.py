@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from durian.errors import DurianError
 from durian.pipeline import DurianPipeline
 from durian.pipeline.checkpoint import build_sd15, load_networks, save_checkpoint
-from durian.pipeline.conditioning import aligned_guidance
 from durian.pipeline.sampling import sample_latents
 from durian.pipeline.windows import frame_windows, window_weights
+from durian.portrait.guidance import aligned_guidance
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference, tiny_unet
 
 
@@ -134,7 +134,7 @@ def test_long_videos_are_covered_by_windows(pipeline):
 def test_aligned_guidance_reaches_the_network():
     guided = tiny_pipeline(guidance_channels=8)
     inputs = tiny_inputs(2)
-    warped = aligned_guidance(inputs, slice(0, 2), 8)
+    warped = aligned_guidance(inputs.portrait, inputs.attributes.values(), inputs.keypoints, 8)
     assert warped.shape == (2, 8, 8, 8)
     assert warped[0, 3].min() == pytest.approx(0, abs=1e-6)  # the portrait's upper half is masked
     assert warped[0, 3].max() == pytest.approx(1, abs=1e-6)

@@ -15,6 +15,8 @@ from jaxtyping import Float
 
 from durian.data.clips import Clip
 from durian.portrait.geometry import canonical_positions, similarity_matrix, transform_points, warp_image
+from durian.portrait.guidance import aligned_guidance
+from durian.portrait.inputs import Reference
 from durian.portrait.keypoints import draw_keypoints
 
 
@@ -48,6 +50,7 @@ class Example:
         portrait_positions, attribute_positions, target_positions: face coordinates on a g×g grid.
         targets: frames in [-1, 1]. target_masks: where the attribute is in them.
         keypoints: keypoint images in [0, 1].
+        guidance: aligned guidance of each target at the latents' size; no channels where none is wanted.
     """
 
     portrait: Float[np.ndarray, "3 H W"]
@@ -60,6 +63,7 @@ class Example:
     target_masks: Float[np.ndarray, "T 1 H W"]
     target_positions: Float[np.ndarray, "T g g 2"]
     keypoints: Float[np.ndarray, "T 3 H W"]
+    guidance: Float[np.ndarray, "T G h w"]
 
 
 class ReconstructionSampler:
@@ -73,6 +77,7 @@ class ReconstructionSampler:
         attribute_weights: how often each attribute is drawn, if any clip has it.
         augmentation: of the references.
         min_area: a frame's attribute counts from this share of the image on.
+        guidance_size: side of the aligned guidance in cells; None makes none.
     """
 
     def __init__(
@@ -84,11 +89,13 @@ class ReconstructionSampler:
         attribute_weights: dict[str, float] | None = None,
         augmentation: Augmentation | None = None,
         min_area: float = 0.003,
+        guidance_size: int | None = None,
     ):
         self.clips = clips
         self.targets = targets
         self.grid = grid
         self.consecutive = consecutive
+        self.guidance_size = guidance_size
         self.augmentation = augmentation or Augmentation()
         self.frames: dict[str, list[tuple[int, np.ndarray]]] = {}
         for index, clip in enumerate(clips):
@@ -132,6 +139,14 @@ class ReconstructionSampler:
 
         chosen = self._target_frames(rng, visible)
         size = portrait.shape[0]
+        guidance = np.zeros((self.targets, 0, 1, 1), np.float32)
+        if self.guidance_size is not None:
+            guidance = aligned_guidance(
+                Reference(portrait, portrait_mask, portrait_points),
+                [Reference(attribute, attribute_mask, attribute_points)],
+                clip.landmarks[chosen],
+                self.guidance_size,
+            )
         return Example(
             portrait=to_signed(portrait),
             portrait_mask=portrait_mask[None],
@@ -145,6 +160,7 @@ class ReconstructionSampler:
                 [canonical_positions(clip.landmarks[i], size, self.grid) for i in chosen]
             ),
             keypoints=np.stack([to_unit(draw_keypoints(clip.landmarks[i], size)) for i in chosen]),
+            guidance=guidance,
         )
 
     def _target_frames(self, rng: np.random.Generator, visible: np.ndarray) -> np.ndarray:

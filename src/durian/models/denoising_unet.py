@@ -46,6 +46,8 @@ class DenoisingUNet(UNetMotionModel):
         pixel_values: whether the attention's values also hold the references' own latents and masks, and
             a linear path past the last normalisation brings what they add to the output. The paper's
             model has neither; a small one trained from scratch learns colours much sooner with them.
+        joint_references: whether one ReferenceNet reads portrait and attribute together, so that what its
+            tokens stand for are the latents and masks of both.
     """
 
     @register_to_config
@@ -80,6 +82,7 @@ class DenoisingUNet(UNetMotionModel):
         position_frequencies: int = 0,
         guidance_channels: int = 0,
         pixel_values: bool = False,
+        joint_references: bool = False,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -99,7 +102,7 @@ class DenoisingUNet(UNetMotionModel):
             use_motion_mid_block=use_motion_mid_block,
         )
         # Values hold latents and mask, which is one channel.
-        pixel_channels = in_channels + 1 if pixel_values else 0
+        pixel_channels = (in_channels + 1) * (2 if joint_references else 1) if pixel_values else 0
         install_spatial_attention(self, position_dim(position_frequencies), pixel_channels)
         self.conv_linear = nn.Conv2d(block_out_channels[0], out_channels, 1) if pixel_values else None
         self.conv_guidance = None

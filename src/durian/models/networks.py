@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -21,12 +21,27 @@ COMPONENTS = (
     "vae",
     "denoising_unet",
     "portrait_net",
-    "attribute_net",
     "keypoint_guider",
     "attribute_encoder",
     "identity_encoder",
 )
-OPTIONAL_COMPONENTS = ("position_reader",)
+OPTIONAL_COMPONENTS = ("attribute_net", "position_reader")
+
+
+@dataclass(frozen=True)
+class MaskedReference:
+    """A reference as a ReferenceNet sees it: hidden parts are mid-grey, 0."""
+
+    image: Float[Tensor, "B 3 H W"]
+    visible: Float[Tensor, "B 1 H W"]
+    canonical: Float[Tensor, "B g g 2"] | None
+
+    def drop(self, keep: Bool[Tensor, " B"] | None) -> MaskedReference:
+        """Nothing at all is left of those samples where `keep` is False."""
+        if keep is None:
+            return self
+        kept = keep[:, None, None, None].to(self.image)
+        return replace(self, image=self.image * kept, visible=self.visible * kept)
 
 
 @dataclass(frozen=True)
@@ -34,30 +49,38 @@ class EncodedReference:
     """One reference, ready for DNet.
 
     Attributes:
-        cache: its keys and values.
+        masked: what was read.
         embedding: φ_attr or φ_port, (B, L, D).
+        cache: its keys and values; None where one ReferenceNet reads it only together with another.
     """
 
-    cache: ReferenceCache
+    masked: MaskedReference
     embedding: Float[Tensor, "B L D"]
+    cache: ReferenceCache | None
 
 
 class Networks(nn.Module):
     """DNet, PRNet, ARNet, the keypoint guider, the image encoders, the autoencoder and, where the preset
-    asks for one, a reader of the frames' face coordinates."""
+    asks for one, a reader of the frames' face coordinates.
+
+    Without an `attribute_net`, `portrait_net` reads portrait and attribute together, their channels side by
+    side: the paper's ablation with a single ReferenceNet.
+    """
 
     def __init__(
         self,
         vae: Any,
         denoising_unet: DenoisingUNet,
         portrait_net: ReferenceNet,
-        attribute_net: ReferenceNet,
+        attribute_net: ReferenceNet | None,
         keypoint_guider: KeypointGuider,
         attribute_encoder: Any,
         identity_encoder: Any,
         position_reader: PositionReader | None = None,
     ):
         super().__init__()
+        if (attribute_net is None) != denoising_unet.config["joint_references"]:
+            raise ValueError("DNet expects " + ("two ReferenceNets" if attribute_net is None else "one"))
         self.vae = vae
         self.denoising_unet = denoising_unet
         self.portrait_net = portrait_net
@@ -104,12 +127,16 @@ class Networks(nn.Module):
                 an attribute. What is hidden becomes mid-grey.
             canonical: face coordinates, where the option is on.
         """
-        net = self.portrait_net if role == "portrait" else self.attribute_net
+        net = self.attribute_net if role == "attribute" else self.portrait_net
         encoder = self.identity_encoder if role == "portrait" else self.attribute_encoder
-        masked = image * visible
-        embedding = encoder(masked)
-        features = net(encode_latents(self.vae, masked), visible, embedding, canonical)
-        return EncodedReference(self.denoising_unet.project_references(features), embedding)
+        if not self.portrait_net.config["mask_references"]:
+            visible = torch.ones_like(visible)
+        masked = MaskedReference(image * visible, visible, canonical)
+        embedding = encoder(masked.image)
+        if net is None or self.attribute_net is None:
+            return EncodedReference(masked, embedding, None)
+        features = net(encode_latents(self.vae, masked.image), visible, embedding, canonical)
+        return EncodedReference(masked, embedding, self.denoising_unet.project_references(features))
 
     def compose(
         self,
@@ -120,6 +147,8 @@ class Networks(nn.Module):
     ) -> tuple[ReferenceCache, Float[Tensor, "B L D"]]:
         """Concatenate a portrait and any number of attributes width-wise (section 3.4).
 
+        Without attributes the cache holds the portrait alone and the embedding is empty.
+
         Args:
             keep_portrait, keep_attributes: where False, that sample goes without, as in condition
                 dropout and in guidance.
@@ -127,16 +156,43 @@ class Networks(nn.Module):
         Returns:
             The cache that DNet attends to and the attributes' embeddings for its cross-attention.
         """
-        caches = [portrait.cache if keep_portrait is None else portrait.cache.drop(keep_portrait)]
-        embeddings = []
+        embeddings = [portrait.embedding[:, :0]]
         for attribute in attributes:
-            cache, embedding = attribute.cache, attribute.embedding
-            if keep_attributes is not None:
-                cache = cache.drop(keep_attributes)
-                embedding = embedding * keep_attributes[:, None, None]
-            caches.append(cache)
-            embeddings.append(embedding)
+            kept = 1 if keep_attributes is None else keep_attributes[:, None, None]
+            embeddings.append(attribute.embedding * kept)
+        if self.attribute_net is None:
+            caches = self._read_jointly(portrait, attributes, keep_portrait, keep_attributes)
+        else:
+            caches = [_dropped(portrait.cache, keep_portrait)]
+            caches += [_dropped(attribute.cache, keep_attributes) for attribute in attributes]
         return ReferenceCache.concatenate(caches), torch.cat(embeddings, 1)
+
+    def _read_jointly(
+        self,
+        portrait: EncodedReference,
+        attributes: Sequence[EncodedReference],
+        keep_portrait: Bool[Tensor, " B"] | None,
+        keep_attributes: Bool[Tensor, " B"] | None,
+    ) -> list[ReferenceCache]:
+        """The portrait read with each attribute by one ReferenceNet; with nothing if there is none.
+
+        The tokens lie on the portrait's face: the attribute's picture need not show the same pose, and to
+        bring the two together is left to the network.
+        """
+        first = portrait.masked.drop(keep_portrait)
+        nobody = torch.zeros(len(first.image), dtype=torch.bool, device=first.image.device)
+        others = [attribute.masked.drop(keep_attributes) for attribute in attributes]
+        caches = []
+        for other in others or [portrait.masked.drop(nobody)]:
+            latents = [encode_latents(self.vae, each.image) for each in (first, other)]
+            features = self.portrait_net(
+                torch.cat(latents, 1),
+                torch.cat([first.visible, other.visible], 1),
+                portrait.embedding,
+                first.canonical,
+            )
+            caches.append(self.denoising_unet.project_references(features))
+        return caches
 
     def denoise(
         self,
@@ -158,3 +214,8 @@ class Networks(nn.Module):
             positions=positions,
             guidance=guidance,
         )
+
+
+def _dropped(cache: ReferenceCache | None, keep: Bool[Tensor, " B"] | None) -> ReferenceCache:
+    assert cache is not None  # only a joint ReferenceNet leaves it out
+    return cache if keep is None else cache.drop(keep)

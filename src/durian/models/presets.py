@@ -5,7 +5,8 @@ Both are presets of the same classes: nothing is written for one of them alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -33,6 +34,8 @@ class Preset:
         keypoint_guider, vae, attribute_encoder, identity_encoder: their arguments.
         vae_class, attribute_encoder_class, identity_encoder_class: what they are.
         position_reader: its arguments; None for none (the paper's model).
+        joint_references: one ReferenceNet reads portrait and attribute, their channels side by side, in
+            place of PRNet and ARNet (the paper's ablation).
         sampling_steps: steps of sampling by default.
     """
 
@@ -50,7 +53,26 @@ class Preset:
     identity_encoder_class: type = ArcFaceEncoder
     identity_encoder: dict[str, Any] = field(default_factory=dict)
     position_reader: dict[str, Any] | None = None
+    joint_references: bool = False
     sampling_steps: int = 20
+
+    def changed(self, changes: Mapping[str, Any]) -> Preset:
+        """This preset with some fields changed; of a field that holds arguments, some arguments.
+
+        Raises:
+            ValueError: naming a field that there is not.
+        """
+        new: dict[str, Any] = {}
+        for name, value in changes.items():
+            if name not in {field.name for field in fields(self)}:
+                raise ValueError(f"there is no {name!r} in a preset")
+            old = getattr(self, name)
+            if isinstance(old, dict) and isinstance(value, Mapping):
+                value = {**old, **value}
+            elif isinstance(old, dict) and not (name == "position_reader" and value is None):
+                raise ValueError(f"{name!r} must be a mapping of arguments")
+            new[name] = value
+        return replace(self, **new)
 
     def build(self, temporal: bool) -> Networks:
         """All networks with random weights; without `temporal`, DNet has no motion modules (stage 1)."""
@@ -66,11 +88,13 @@ class Preset:
             up_block_types=tuple(f"{name}Motion" for name in up),
             num_attention_heads=heads,
             temporal=temporal,
+            joint_references=self.joint_references,
             **shared,
             **self.denoising_unet,
         )
+        seen = channels + int(self.reference_net.get("mask_channel", True))
         reference = {
-            "in_channels": channels + 1,
+            "in_channels": 2 * seen if self.joint_references else seen,
             "out_channels": channels,
             "down_block_types": tuple(f"{name}2D" for name in down),
             "up_block_types": tuple(f"{name}2D" for name in up),
@@ -82,7 +106,7 @@ class Preset:
             vae=vae,
             denoising_unet=denoising_unet,
             portrait_net=ReferenceNet(**reference),
-            attribute_net=ReferenceNet(**reference),
+            attribute_net=None if self.joint_references else ReferenceNet(**reference),
             keypoint_guider=KeypointGuider(**self.keypoint_guider),
             attribute_encoder=self.attribute_encoder_class(**self.attribute_encoder),
             identity_encoder=self.identity_encoder_class(**self.identity_encoder),

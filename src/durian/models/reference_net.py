@@ -29,6 +29,11 @@ class ReferenceNet(UNet2DConditionModel):
         position_frequencies: octaves of landmark-canonical positions; 0 is the paper's model.
         drop_masked_tokens: tokens that show nothing of the reference take no part in DNet's attention
             (an option; the paper's model keeps all).
+        mask_references: whether references are masked at all. Without, the whole picture is shown: the
+            paper's ablation that wins at self-transfer and cannot transfer.
+        mask_channel: whether the mask is an input beside the latents (it is in the paper).
+        token_stride: a power of two; tokens are averaged over squares of so many a side before DNet
+            attends to them. 1 is the paper's model.
     """
 
     @register_to_config
@@ -58,6 +63,9 @@ class ReferenceNet(UNet2DConditionModel):
         attention_head_dim: int | tuple[int, ...] = 8,
         position_frequencies: int = 0,
         drop_masked_tokens: bool = False,
+        mask_references: bool = True,
+        mask_channel: bool = True,
+        token_stride: int = 1,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -97,34 +105,40 @@ class ReferenceNet(UNet2DConditionModel):
     def forward(
         self,
         latents: Float[Tensor, "B c h w"],
-        mask: Float[Tensor, "B 1 H W"],
+        mask: Float[Tensor, "B m H W"],
         encoder_hidden_states: Float[Tensor, "B L D"],
         canonical: Float[Tensor, "B g g 2"] | None = None,
     ) -> ReferenceFeatures:
         """Read one reference.
 
         Args:
-            latents: of the masked reference image.
-            mask: 1 where the reference shows something, at any resolution.
+            latents: of the masked reference image; of two images joined in a model that has one
+                ReferenceNet for both.
+            mask: 1 where the reference shows something, at any resolution; one channel for each image.
             encoder_hidden_states: φ_attr for an attribute, φ_port for the portrait.
             canonical: face coordinates of a grid of cells, where the option is on.
         """
         small = F.interpolate(mask, latents.shape[-2:], mode="area").to(latents)
         positions = None
         if self.config["position_frequencies"] and canonical is not None:
-            levels = len(self.config["block_out_channels"])
+            levels = len(self.config["block_out_channels"]) + (self.config["token_stride"].bit_length() - 1)
             positions = encode_positions(canonical, self.config["position_frequencies"], levels)
         tokens: dict[str, Tensor] = {}
-        self._run(
-            torch.cat([latents, small], 1), encoder_hidden_states, SpatialContext(None, positions, tokens)
-        )
-        keep, pixels = {}, {}
+        inputs = torch.cat([latents, small], 1)
+        seen = inputs if self.config["mask_channel"] else latents
+        self._run(seen, encoder_hidden_states, SpatialContext(None, positions, tokens))
         height, width = latents.shape[-2:]
+        if self.config["token_stride"] > 1:
+            tokens = {
+                name: _pool(value, height, width, self.config["token_stride"])
+                for name, value in tokens.items()
+            }
+        keep, pixels = {}, {}
         for count in {value.shape[1] for value in tokens.values()}:
             stride = round((height * width / count) ** 0.5)
             grid = (-(-height // stride), -(-width // stride))
-            keep[count] = F.adaptive_max_pool2d(small, grid).flatten(1) > 0.05
-            pooled = F.adaptive_avg_pool2d(torch.cat([latents, small], 1), grid)
+            keep[count] = F.adaptive_max_pool2d(small.amax(1, keepdim=True), grid).flatten(1) > 0.05
+            pooled = F.adaptive_avg_pool2d(inputs, grid)
             pixels[count] = pooled.flatten(2).transpose(1, 2)
         return ReferenceFeatures(
             tokens, keep if self.config["drop_masked_tokens"] else None, positions, pixels
@@ -146,6 +160,13 @@ class ReferenceNet(UNet2DConditionModel):
             hidden = block(
                 hidden, block_skips, emb, upsample_size=size, **(extra if _has_attention(block) else {})
             )
+
+
+def _pool(tokens: Float[Tensor, "B N C"], height: int, width: int, by: int) -> Float[Tensor, "B R C"]:
+    """Average tokens of a grid with the aspect of `height`×`width` over squares of `by` a side."""
+    stride = round((height * width / tokens.shape[1]) ** 0.5)
+    grid = tokens.transpose(1, 2).unflatten(2, (-(-height // stride), -1))
+    return F.avg_pool2d(grid, by, ceil_mode=True).flatten(2).transpose(1, 2)
 
 
 def _has_attention(block: nn.Module) -> bool:

@@ -135,7 +135,11 @@ def load_networks(checkpoint: str | Path) -> Networks:
     folder = resolve_checkpoint(checkpoint)
     index = read_index(folder)
     names = (*COMPONENTS, *(name for name in OPTIONAL_COMPONENTS if name in index))
-    return Networks(**{name: _load_component(folder / name, index.get(name)) for name in names})
+    parts = {name: _load_component(folder / name, index.get(name)) for name in names}
+    try:
+        return Networks(**dict.fromkeys(OPTIONAL_COMPONENTS) | parts)
+    except ValueError as error:
+        raise DurianError(f"cannot load {folder}: {error}") from error
 
 
 def load_scheduler(folder: Path) -> Any:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from durian.portrait.geometry import canonical_positions, similarity_matrix, warp_image
-from durian.portrait.inputs import AnimationInputs, Reference
+from durian.portrait.geometry import canonical_positions
+from durian.portrait.inputs import Reference
 from durian.portrait.keypoints import draw_keypoints
 
 
@@ -54,34 +54,3 @@ def position_tensor(
 ) -> Float[Tensor, "F g g 2"]:
     """Face coordinates of the frames to generate."""
     return torch.from_numpy(np.stack([canonical_positions(p, size, grid) for p in keypoints])).to(device)
-
-
-def aligned_guidance(
-    inputs: AnimationInputs, frames: slice, latent_size: int
-) -> Float[np.ndarray, "F G h w"]:
-    """The masked references warped by landmarks to each frame's keypoints, at the latents' size.
-
-    Channels: RGB in [-1, 1] and mask of the portrait, then of all attributes pasted over each other.
-    An option of the networks (not in the paper).
-    """
-    size = inputs.portrait.image.shape[0]
-    out = []
-    for points in inputs.keypoints[frames]:
-        portrait = _warped(inputs.portrait, 1 - inputs.portrait.mask, points, size)
-        attributes = np.zeros_like(portrait)
-        for attribute in inputs.attributes.values():
-            warped = _warped(attribute, attribute.mask, points, size)
-            attributes += warped - attributes * warped[..., 3:]
-        both = np.concatenate([portrait, attributes], -1).astype(np.float32)
-        factor = size // latent_size
-        small = both.reshape(latent_size, factor, latent_size, factor, 8).mean((1, 3))
-        out.append(small.transpose(2, 0, 1))
-    return np.stack(out)
-
-
-def _warped(reference: Reference, visible: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
-    image = (reference.image / 127.5 - 1) * visible[..., None]
-    matrix = similarity_matrix(reference.landmarks, points)
-    return warp_image(
-        np.concatenate([image, visible[..., None]], -1).astype(np.float32), matrix, (size, size)
-    )

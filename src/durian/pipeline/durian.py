@@ -26,7 +26,6 @@ from durian.pipeline.checkpoint import (
     save_checkpoint,
 )
 from durian.pipeline.conditioning import (
-    aligned_guidance,
     draw_all,
     keypoint_tensor,
     position_tensor,
@@ -34,6 +33,7 @@ from durian.pipeline.conditioning import (
 )
 from durian.pipeline.sampling import sample_latents
 from durian.pipeline.windows import frame_windows, window_weights
+from durian.portrait.guidance import aligned_guidance
 from durian.portrait.inputs import AnimationInputs, Reference
 
 WINDOW = 16
@@ -270,10 +270,11 @@ class DurianPipeline:
     ) -> dict[str, Conditions]:
         """The conditions of the full model and of the two unconditional ones of guidance."""
         cache, embedding = self.networks.compose(portrait, attributes)
+        alone, _ = self.networks.compose(portrait, ())
         nothing = torch.zeros_like(embedding)
         full = Conditions(References((cache,)), embedding)
         if drop_attributes:
-            full = Conditions(References((portrait.cache,)), embedding)
+            full = Conditions(References((alone,)), embedding)
         elif others:
             other_cache, other_embedding = self.networks.compose(portrait, others)
             alpha = blend[1].mean().to(embedding)
@@ -285,7 +286,7 @@ class DurianPipeline:
             full = Conditions(References((cache, other_cache), blend), mixed)
         return {
             "full": full,
-            "portrait": Conditions(References((portrait.cache,)), nothing),
+            "portrait": Conditions(References((alone,)), nothing),
             "none": Conditions(None, nothing),
         }
 
@@ -305,7 +306,9 @@ class DurianPipeline:
             canonical = position_tensor(inputs.keypoints[span], self.size, grid, self.device).to(self.dtype)
         positions = self.networks.frame_positions(keypoints, canonical)
         if unet.config["guidance_channels"]:
-            warped = aligned_guidance(inputs, span, self._latent_size)
+            warped = aligned_guidance(
+                inputs.portrait, inputs.attributes.values(), inputs.keypoints[span], self._latent_size
+            )
             guidance = torch.from_numpy(warped).to(self.device, self.dtype)
 
         def predict(latents: Tensor, timestep: Tensor, name: str) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from durian.errors import DurianError
+from durian.models.presets import PRESETS, Preset
 
 
 class _Strict(BaseModel):
@@ -49,11 +51,13 @@ class TrainConfig(_Strict):
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and
     the eye sees first (pixel latents and "sample" prediction only). `position_loss_weight` weighs the error
     of the position reader, where the preset has one. `timestep_shift` draws more of the noisy timesteps,
-    t = s·u / (1 + (s - 1)·u) with u uniform. `init_from` is a checkpoint; without one `mini` starts from
-    random weights and `sd15` from public ones, where `sources` says in place of the hub.
+    t = s·u / (1 + (s - 1)·u) with u uniform. `networks` changes the preset's fields
+    (`durian.models.presets.Preset`), for ablations. `init_from` is a checkpoint; without one `mini` starts
+    from random weights and `sd15` from public ones, where `sources` says in place of the hub.
     """
 
     preset: Literal["sd15", "mini"]
+    networks: dict[str, Any] = {}
     stage: Literal[1, 2]
     init_from: str | None = None
     sources: dict[Literal["unet", "motion_adapter", "vae", "clip", "arcface"], str] | None = None
@@ -76,21 +80,57 @@ class TrainConfig(_Strict):
     sample_every: int = Field(500, ge=1)
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _check_networks(self) -> TrainConfig:
+        if self.init_from is not None and self.networks:
+            raise ValueError("networks: a checkpoint (init_from) has its own, they can't be changed")
+        if self.preset == "sd15" and (odd := set(self.networks) - {"denoising_unet", "reference_net"}):
+            raise ValueError(f"networks: {', '.join(sorted(odd))} of sd15 can't be changed")
+        self.shape()
+        return self
+
+    def shape(self) -> Preset:
+        """The preset with the changes of `networks`."""
+        return PRESETS[self.preset].changed(self.networks)
+
 
 def load_config(path: Path, overrides: dict[str, object] | None = None) -> TrainConfig:
     """Read a YAML file; relative paths in it are relative to the working directory.
 
+    `extends: OTHER.yaml` (relative to the file) starts from another file, of which what is given here
+    replaces single entries, at any depth.
+
     Raises:
         DurianError: naming the file and each offending key.
     """
+    values = {**_read(Path(path)), **(overrides or {})}
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise DurianError(f"{path}: {problems}") from error
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DurianError(f"cannot read the configuration {path}: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
         raise DurianError(f"the configuration {path} is empty or not a mapping of keys to values")
-    try:
-        return TrainConfig.model_validate({**values, **(overrides or {})})
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise DurianError(f"{path}: {problems}") from error
+    if "extends" not in values:
+        return values
+    base = path.parent / str(values.pop("extends"))
+    if base.resolve() in (*seen, path.resolve()):
+        raise DurianError(f"the configuration {path} extends itself through {base}")
+    return merge(_read(base, (*seen, path.resolve())), values)
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the entries of `changes` in their places; mappings are merged entry by entry."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if nested else value
+    return merged

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from durian.models.autoencoder import encode_latents
@@ -89,6 +89,7 @@ class ReconstructionObjective(nn.Module):
             embedding,
             networks.keypoint_guider(batch["keypoints"].flatten(0, 1)),
             positions,
+            kept_guidance(batch["guidance"], keep_portrait, keep_attribute),
         )
 
     def _read_positions(self, batch: Batch) -> tuple[dict[int, Float[Tensor, "BF N P"]], Tensor]:
@@ -133,6 +134,21 @@ class ReconstructionObjective(nn.Module):
     def _weight(self, masks: Float[Tensor, "B F 1 H W"], size: int) -> Float[Tensor, "B F h w"]:
         small = F.interpolate(masks.flatten(0, 1), (size, size), mode="area").unflatten(0, masks.shape[:2])
         return 1 + self.config.attribute_loss_weight * small[:, :, 0]
+
+
+def kept_guidance(
+    guidance: Float[Tensor, "B F G h w"],
+    keep_portrait: Bool[Tensor, " B"] | None = None,
+    keep_attribute: Bool[Tensor, " B"] | None = None,
+) -> Float[Tensor, "BF G h w"] | None:
+    """Aligned guidance for DNet, without the references that are dropped; None where there is no guidance."""
+    if not guidance.shape[2]:
+        return None
+    halves = [
+        half if keep is None else half * keep[:, None, None, None, None]
+        for half, keep in zip(guidance.chunk(2, 2), (keep_portrait, keep_attribute), strict=True)
+    ]
+    return torch.cat(halves, 2).flatten(0, 1)
 
 
 def hue_error(residual: Float[Tensor, "B c F h w"]) -> Float[Tensor, "B F h w"]:

@@ -15,7 +15,7 @@ from durian.models.autoencoder import decode_latents, encode_latents
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.pipeline.sampling import sample_latents
-from durian.training.objective import Batch
+from durian.training.objective import Batch, kept_guidance
 
 
 @torch.no_grad()
@@ -33,11 +33,12 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
     keypoints = batch["keypoints"].flatten(0, 1)
     features = networks.keypoint_guider(keypoints)
     positions = networks.frame_positions(keypoints, batch["target_positions"].flatten(0, 1))
+    guidance = kept_guidance(batch["guidance"])
     count, frames = batch["targets"].shape[:2]
     shape = encode_latents(networks.vae, batch["targets"].flatten(0, 1)).unflatten(0, (count, frames))
     noise = torch.randn(shape.transpose(1, 2).shape, generator=torch.Generator().manual_seed(0)).to(device)
     latents = sample_latents(
-        lambda x, t: networks.denoise(x, t, References((cache,)), embedding, features, positions),
+        lambda x, t: networks.denoise(x, t, References((cache,)), embedding, features, positions, guidance),
         type(scheduler).from_config(scheduler.config),
         noise,
         steps,

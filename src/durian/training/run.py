@@ -24,7 +24,7 @@ from durian.data.reconstruction import Augmentation, Example, ReconstructionSamp
 from durian.errors import DurianError
 from durian.models.autoencoder import spatial_factor
 from durian.models.networks import Networks
-from durian.models.presets import PRESETS
+from durian.models.presets import Preset
 from durian.training.config import TrainConfig, load_config
 from durian.training.objective import Batch, ReconstructionObjective
 from durian.training.preview import save_preview
@@ -75,7 +75,7 @@ def load_clips(config: TrainConfig, console: Console) -> tuple[list[Clip], list[
         clips = list(
             read_clips(config.data.clips, config.data.limit, lambda n: status.update(f"reading clips: {n}"))
         )
-    size = PRESETS[config.preset].size
+    size = starting_preset(config).size
     for clip in clips:
         if clip.frames.shape[1:3] != (size, size):
             height, width = clip.frames.shape[1:3]
@@ -85,6 +85,16 @@ def load_clips(config: TrainConfig, console: Console) -> tuple[list[Clip], list[
     if len(clips) <= config.data.held_out:
         raise DurianError(f"{config.data.clips} has {len(clips)} clips, and data.held_out takes all of them")
     return split_clips(clips, config.data.held_out, seed=0)
+
+
+def starting_preset(config: TrainConfig) -> Preset:
+    """The shape of what is trained; size and sampling steps are those of the checkpoint it starts from."""
+    from durian.pipeline.checkpoint import SETTINGS, read_index, resolve_checkpoint
+
+    if config.init_from is None:
+        return config.shape()
+    index = read_index(resolve_checkpoint(config.init_from))
+    return dataclasses.replace(config.shape(), **{key: index[key] for key in SETTINGS})
 
 
 def build_networks(config: TrainConfig) -> Networks:
@@ -98,8 +108,8 @@ def build_networks(config: TrainConfig) -> Networks:
     sources = {str(key): value for key, value in (config.sources or {}).items()}
     if config.init_from is None:
         if config.preset == "sd15":
-            return build_sd15(sources, temporal=config.stage == 2)
-        return PRESETS[config.preset].build(temporal=config.stage == 2)
+            return build_sd15(sources, temporal=config.stage == 2, **config.networks)
+        return config.shape().build(temporal=config.stage == 2)
     networks = load_networks(config.init_from)
     if config.stage == 2:
         adapter = load_motion_adapter(sources) if config.preset == "sd15" else None
@@ -138,11 +148,12 @@ def train(
 
     training_clips, held_out = load_clips(config, console)
     networks = build_networks(config)
-    preset = PRESETS[config.preset]
+    preset = starting_preset(config)
     scheduler = preset.scheduler_class(**preset.scheduler)
     if config.gradient_checkpointing:
         for network in (networks.denoising_unet, networks.portrait_net, networks.attribute_net):
-            network.enable_gradient_checkpointing()
+            if network is not None:
+                network.enable_gradient_checkpointing()
     parameters = trainable_parameters(networks, config.stage)
     for name, parameter in networks.named_parameters():
         parameter.requires_grad_(name in parameters)
@@ -164,14 +175,13 @@ def train(
         step = ema.optimization_step = load_state(state, parameters, averages, optimizer)
         console.print(f"resuming {run} at step {step}")
 
-    grid = networks.attention_grid(PRESETS[config.preset].size // spatial_factor(networks.vae))
-    sampler = make_sampler(config, training_clips, grid)
+    sampler = make_sampler(config, training_clips, networks, preset.size)
     examples_per_step = config.batch_size * config.gradient_accumulation * accelerator.num_processes
     dataset = ExampleDataset(sampler, step * examples_per_step, config.steps * examples_per_step, config.seed)
     loader = DataLoader(dataset, config.batch_size, shuffle=False)
     objective = ReconstructionObjective(networks, scheduler, config).train()
     objective, optimizer, loader = accelerator.prepare(objective, optimizer, loader)
-    preview = preview_batch(config, held_out, grid)
+    preview = preview_batch(config, held_out, networks, preset.size)
 
     started, first, running = time.monotonic(), step, []
     batches = iter(loader)
@@ -200,37 +210,46 @@ def train(
             if step % config.sample_every == 0 or step == config.steps:
                 with swapped(parameters, averages):
                     save_preview(run / "previews" / f"{step:06d}.png", networks, scheduler, preview)
-    return export(run, config, networks, scheduler, parameters, averages)
+    return export(run, preset, networks, scheduler, parameters, averages)
 
 
-def make_sampler(config: TrainConfig, clips: list[Clip], grid: int) -> ReconstructionSampler:
-    """The sampler that a configuration asks for."""
+def make_sampler(
+    config: TrainConfig, clips: list[Clip], networks: Networks, size: int
+) -> ReconstructionSampler:
+    """The sampler that a configuration asks for, of what the networks take."""
     data = config.data
+    latent_size = size // spatial_factor(networks.vae)
     return ReconstructionSampler(
         clips,
         data.targets,
-        grid,
+        networks.attention_grid(latent_size),
         consecutive=config.stage == 2,
         attribute_weights=data.attribute_weights,
         augmentation=Augmentation(
             **{f.name: getattr(data, f.name) for f in dataclasses.fields(Augmentation)}
         ),
+        guidance_size=latent_size if networks.denoising_unet.config["guidance_channels"] else None,
     )
 
 
-def preview_batch(config: TrainConfig, held_out: list[Clip], grid: int, count: int = 6) -> Batch | None:
+def preview_batch(
+    config: TrainConfig, held_out: list[Clip], networks: Networks, size: int, count: int = 6
+) -> Batch | None:
     """A fixed batch of people that training never sees."""
     if not held_out:
         return None
-    sampler = make_sampler(config, held_out, grid)
+    sampler = make_sampler(config, held_out, networks, size)
     examples = [draw_example(sampler, 1, index) for index in range(count)]
-    return {key: torch.from_numpy(np.stack([e[key][:4] if key.startswith(("target", "keypoint")) else e[key]
-                                            for e in examples])) for key in examples[0]}  # fmt: skip
+    per_frame = ("targets", "target_masks", "target_positions", "keypoints", "guidance")
+    return {
+        key: torch.from_numpy(np.stack([e[key][:4] if key in per_frame else e[key] for e in examples]))
+        for key in examples[0]
+    }
 
 
 def export(
     run: Path,
-    config: TrainConfig,
+    preset: Preset,
     networks: Networks,
     scheduler: DDIMScheduler,
     parameters: dict[str, nn.Parameter],
@@ -240,7 +259,7 @@ def export(
     from durian.pipeline.checkpoint import save_checkpoint
 
     with swapped(parameters, averages):
-        save_checkpoint(run / "checkpoint", networks, scheduler, PRESETS[config.preset])
+        save_checkpoint(run / "checkpoint", networks, scheduler, preset)
     return run / "checkpoint"
 
 
