@@ -23,7 +23,7 @@ from durian.synth.model import build
 from durian.synth.performance import FrameState, Performance, sample_performance
 from durian.synth.person import sample_person
 from durian.synth.render import render
-from durian.synth.work import available_cores, run_jobs
+from durian.work import available_cores, run_jobs
 
 console = Console(width=100)
 

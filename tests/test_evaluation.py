@@ -8,17 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from durian.evaluation.cross import evaluate_cross, save_sheet, write_json
 from PIL import Image
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from durian.errors import DurianError
-from durian.evaluation import metrics
 from durian.evaluation.baselines import copy_portrait, warp_paste
 from durian.evaluation.cases import Case, attribute_region, load_cases
-from durian.evaluation.cross import evaluate_cross, save_sheet, write_json
 from durian.portrait.geometry import face_template, similarity_matrix, transform_points, warp_image
 from durian.portrait.inputs import AnimationInputs
 from durian.portrait.keypoints import draw_keypoints
@@ -109,65 +104,6 @@ def oracle(world: Path) -> Model:
     """Knows the answer of the case whose portrait it is shown."""
     answers = {case.portrait.tobytes(): case.targets for case in map(Case.load, load_cases(world))}
     return Model(lambda inputs, drop, images: answers[inputs.portrait.image.tobytes()])
-
-
-# --- metrics ---------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 40))
-def test_psnr_is_that_of_torchmetrics_over_the_whole_clip(seed: int, noise: int) -> None:
-    rng = np.random.default_rng(seed)
-    targets = rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-    frames = np.clip(targets + rng.integers(-noise, noise + 1, targets.shape), 0, 255).astype(np.uint8)
-    frames[0] = targets[0]  # a perfect frame must not decide the clip's score
-    expected = peak_signal_noise_ratio(
-        torch.tensor(frames) / 255, torch.tensor(targets) / 255, data_range=1.0
-    )
-    assert metrics.psnr(frames, targets) == pytest.approx(float(expected), abs=1e-3)
-    assert metrics.l1(frames, targets) == pytest.approx(
-        np.mean(np.abs(frames.astype(float) - targets)) / 255, abs=1e-9
-    )
-
-
-def test_region_counts_only_its_own_pixels() -> None:
-    targets = np.zeros((2, 16, 16, 3), np.uint8)
-    frames = targets.copy()
-    region = np.zeros((2, 16, 16), bool)
-    region[0, :4] = region[1, :2] = True
-    frames[~region] = 200
-    frames[0, :4] = 51
-    # 4 of the 6 rows are off by 51 / 255 = 0.2
-    assert metrics.psnr(frames, targets, region) == pytest.approx(-10 * np.log10(0.04 * 4 / 6), abs=1e-9)
-    assert metrics.psnr(frames, targets, np.zeros_like(region)) is None
-
-
-def test_exact_frames_score_at_the_cap() -> None:
-    frames = np.stack([smooth(1), smooth(2)])
-    got = metrics.score(frames, frames, np.ones(frames.shape[:3], bool))
-    assert got == pytest.approx({"psnr": 100, "ssim": 1, "l1": 0, "psnr_attribute": 100}, abs=1e-6)
-
-
-def test_ssim_falls_with_noise() -> None:
-    frames = np.stack([smooth(1), smooth(2)])
-    noise = np.random.default_rng(0).integers(-1, 2, frames.shape)
-    assert (
-        1
-        > metrics.ssim((frames + 4 * noise).astype(np.uint8), frames)
-        > metrics.ssim((frames + 30 * noise).astype(np.uint8), frames)
-    )
-
-
-def test_means_leave_out_what_is_missing() -> None:
-    full = {"psnr": 10.0, "ssim": 0.5, "l1": 0.1, "psnr_attribute": 8.0}
-    got = metrics.mean_scores([full, full | {"psnr": 20.0, "psnr_attribute": None}])
-    assert got == pytest.approx({"psnr": 15, "ssim": 0.5, "l1": 0.1, "psnr_attribute": 8})
-    assert metrics.mean([None]) is None
-
-
-def test_frames_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match="same shape"):
-        metrics.psnr(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((3, 8, 8, 3), np.uint8))
 
 
 # --- cases -----------------------------------------------------------------------------------------------
@@ -294,32 +230,6 @@ def test_case_folders(world: Path, tmp_path: Path) -> None:
         load_cases(tmp_path / "absent")
     with pytest.raises(DurianError, match="at least one"):
         load_cases(world, 0)
-
-
-# --- baselines -------------------------------------------------------------------------------------------
-
-
-def test_copy_portrait(world: Path) -> None:
-    case = Case.load(world / "000_hair")
-    frames = copy_portrait(case.inputs(SIZE))
-    assert frames.shape == case.targets.shape
-    assert (frames == case.portrait).all()
-
-
-@pytest.mark.parametrize("name", ["000_hair", "001_glasses", "002_hat"])
-def test_warp_paste_solves_a_flat_world(world: Path, name: str) -> None:
-    case = Case.load(world / name)
-    frames = warp_paste(case.inputs(SIZE))
-    inner = np.zeros(case.targets.shape[:3], bool)
-    inner[:, 12:-12, 12:-12] = True  # the world's border is black, the baseline's is not
-    copied = metrics.psnr(copy_portrait(case.inputs(SIZE)), case.targets, inner & ~case.target_region)
-    moved = metrics.psnr(frames, case.targets, inner & ~case.target_region)
-    worn = metrics.psnr(frames, case.targets, case.target_region)
-    assert copied is not None
-    assert moved is not None
-    assert worn is not None
-    assert moved > max(28, copied + 5)
-    assert worn > 24
 
 
 # --- the protocol ----------------------------------------------------------------------------------------

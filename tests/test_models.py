@@ -25,6 +25,7 @@ from durian.models import (
     decode_latents,
     encode_latents,
 )
+from durian.models.networks import OPTIONAL_COMPONENTS, EncodedReference, Networks
 from durian.models.positions import encode_positions, position_dim
 from durian.models.presets import PRESETS, SD15
 from durian.models.scheduler import GuessDDIMScheduler
@@ -278,6 +279,89 @@ def test_masked_tokens_take_no_part():
         assert alone.bias is None  # one reference needs no padding
         nothing = networks.encode_reference("attribute", image, visible * 0, canonical).cache
         assert all(key.shape[2] == 0 for key in nothing.keys.values())
+
+
+def read(networks: Networks, role: str, seed: int) -> EncodedReference:
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.rand(2, 3, 32, 32, generator=generator)
+    visible = torch.zeros(2, 1, 32, 32)
+    visible[..., 8 * (seed % 3) : 8 * (seed % 3) + 12, :] = 1
+    return networks.encode_reference(role, image, visible, torch.randn(2, 8, 8, 2, generator=generator))
+
+
+@torch.no_grad()
+def test_tokens_can_be_averaged_over_squares():
+    every, fewer = (
+        tiny_networks(temporal=False, reference_net={"token_stride": stride, "drop_masked_tokens": False})
+        for stride in (1, 2)
+    )
+    fewer.load_state_dict(every.state_dict())
+    image, visible = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    embedding, canonical = every.attribute_encoder(image), torch.randn(1, 8, 8, 2)
+    fine, coarse = (
+        n.attribute_net(encode_latents(n.vae, image), visible, embedding, canonical) for n in (every, fewer)
+    )
+    for name, tokens in fine.tokens.items():
+        side = round(tokens.shape[1] ** 0.5)
+        grid = tokens.reshape(1, side // 2, 2, side // 2, 2, -1).mean((2, 4)).flatten(1, 2)
+        torch.testing.assert_close(coarse.tokens[name], grid)
+    cache = fewer.denoising_unet.project_references(coarse)
+    largest = max(key.shape[2] for key in cache.keys.values())
+    assert largest == 64 / 4
+
+
+@torch.no_grad()
+def test_without_masks_a_reference_shows_everything():
+    networks = tiny_networks(temporal=False, reference_net={"mask_references": False})
+    image, visible = torch.rand(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
+    canonical = torch.randn(1, 8, 8, 2)
+    a = networks.encode_reference("portrait", image, visible, canonical).cache
+    b = networks.encode_reference("portrait", image, 1 - visible, canonical).cache
+    assert a is not None
+    assert b is not None
+    assert all(torch.equal(a.keys[name], b.keys[name]) for name in a.keys)
+    assert max(key.shape[2] for key in a.keys.values()) == 64
+
+
+@torch.no_grad()
+def test_without_the_mask_channel_only_the_picture_counts():
+    networks = tiny_networks(
+        temporal=False, reference_net={"mask_channel": False, "drop_masked_tokens": False}
+    )
+    assert networks.portrait_net.conv_in.in_channels == 48
+    latents, embedding = torch.randn(1, 48, 8, 8), torch.zeros(1, 1, 16)
+    a, b = (networks.portrait_net(latents, torch.full((1, 1, 32, 32), v), embedding) for v in (0.0, 1.0))
+    assert all(torch.equal(a.tokens[name], b.tokens[name]) for name in a.tokens)
+
+
+@torch.no_grad()
+def test_one_reference_net_can_read_both_references():
+    networks = tiny_networks(temporal=False, joint_references=True)
+    assert networks.attribute_net is None
+    assert networks.portrait_net.conv_in.in_channels == 2 * 49
+    portrait, hair, hat = (
+        read(networks, "portrait", 0),
+        read(networks, "attribute", 1),
+        read(networks, "attribute", 2),
+    )
+    one, embedding = networks.compose(portrait, [hair])
+    two, both = networks.compose(portrait, [hair, hat])
+    alone, nothing = networks.compose(portrait, [])
+    assert (both.shape[1], nothing.shape[1]) == (2 * embedding.shape[1], 0)
+    name = max(one.keys, key=lambda layer: one.keys[layer].shape[2])
+    for cache in (one, two, alone):
+        assert torch.isfinite(cache.keys[name]).all()
+    assert two.keys[name].shape[2] > one.keys[name].shape[2]
+    # An attribute that is dropped leaves what the portrait says alone.
+    never = torch.zeros(2, dtype=torch.bool)
+    dropped, _ = networks.compose(portrait, [hair], keep_attributes=never)
+    torch.testing.assert_close(dropped.keys[name], alone.keys[name])
+    swapped, _ = networks.compose(portrait, [hat])
+    assert swapped.keys[name].shape != one.keys[name].shape or (swapped.keys[name] != one.keys[name]).any()
+    with pytest.raises(ValueError, match="DNet expects two ReferenceNets"):
+        Networks(
+            **{**dict.fromkeys(OPTIONAL_COMPONENTS), **tiny_networks().components(), "attribute_net": None}
+        )
 
 
 def test_positions_are_the_same_kernel_wherever_the_face_is():

@@ -22,7 +22,7 @@ from durian.synth.performance import Performance
 from durian.synth.person import Person
 from durian.synth.recipes import SPLITS
 from durian.synth.serialise import from_json
-from durian.synth.work import run_jobs
+from durian.work import run_jobs
 
 SMALL = ClipSettings(frames=2, size=48, seed=3, samples=1)
 TABLES = {"hair": hair, "glasses": glasses, "beard": beard, "hat": hat}

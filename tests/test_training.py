@@ -24,7 +24,7 @@ from durian.portrait.geometry import face_template
 from durian.training.config import TrainConfig, load_config
 from durian.training.objective import ReconstructionObjective, hue_error
 from durian.training.run import build_networks, draw_example, learning_rate, train, trainable_parameters
-from tiny import tiny_networks, tiny_preset, tiny_unet
+from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_unet
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0)
@@ -371,10 +371,59 @@ def test_a_preview_shows_people_that_training_never_sees(clips, tmp_path: Path, 
 
 
 def test_every_shipped_configuration_parses():
-    found = sorted(CONFIGS.glob("*.yaml"))
+    found = sorted(CONFIGS.rglob("*.yaml"))
     assert found
     for path in found:
         load_config(path)
+
+
+ABLATIONS = sorted(path.stem for path in (CONFIGS / "ablations").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", [name for name in ABLATIONS if name != "two-stages"])
+def test_every_ablation_trains_and_its_checkpoint_animates(clips, tmp_path: Path, name: str):
+    """As shipped, but for the widths, the size, the data and the number of steps."""
+    from durian.pipeline import DurianPipeline
+
+    write_shard(tmp_path / "clips-000.tar", clips)
+    config = load_config(CONFIGS / "ablations" / f"{name}.yaml").model_dump(mode="json")
+    tiny = tiny_preset()
+    networks = {**config["networks"], "size": 32, "unet": tiny.unet, "keypoint_guider": tiny.keypoint_guider}
+    networks |= {key: getattr(tiny, key) for key in ("attribute_encoder", "identity_encoder")}
+    if networks["position_reader"] is not None:
+        networks["position_reader"] = tiny.position_reader
+    data = {**config["data"], "clips": str(tmp_path), "targets": 2, "held_out": 1}
+    changes = {"networks": networks, "data": data, "steps": 2, "save_every": 2, "sample_every": 2}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, **changes}))
+    pipeline = DurianPipeline.from_pretrained(train(tmp_path / "config.yaml", output=tmp_path / "run"), "cpu")
+    assert pipeline.size == 32
+    inputs = tiny_inputs(2, ("hair", "glasses"))
+    frames = pipeline.animate(inputs, attribute_scale=1.5, portrait_scale=1.2)
+    assert frames.shape == (2, 32, 32, 3)
+    assert (frames != pipeline.animate(inputs, drop_attribute_tokens=True)).any()
+
+
+def test_a_configuration_extends_another_at_any_depth(tmp_path: Path):
+    (tmp_path / "base.yaml").write_text(
+        "{preset: mini, stage: 1, output: a, steps: 3, data: {clips: c, targets: 2, shift: 0.5},"
+        " networks: {unet: {sample_size: 16}, reference_net: {mask_channel: false}}}"
+    )
+    (tmp_path / "below").mkdir()
+    path = tmp_path / "below" / "child.yaml"
+    path.write_text(
+        "{extends: ../base.yaml, output: b, data: {shift: 0.1}, networks: {reference_net: {token_stride: 2}}}"
+    )
+    config = load_config(path)
+    assert (config.steps, str(config.output), config.data.targets, config.data.shift) == (3, "b", 2, 0.1)
+    shape = config.shape()
+    assert (shape.reference_net["mask_channel"], shape.reference_net["token_stride"]) == (False, 2)
+    assert shape.unet == {**presets.MINI.unet, "sample_size": 16}
+    (tmp_path / "base.yaml").write_text("extends: below/child.yaml")
+    with pytest.raises(DurianError, match="extends itself"):
+        load_config(path)
+
+
+COMPLETE = "{preset: mini, stage: 1, output: a, steps: 3, data: {clips: c}"
 
 
 @pytest.mark.parametrize(
@@ -385,6 +434,14 @@ def test_every_shipped_configuration_parses():
         ("preset: mini\nsetps: 3", "setps: Extra inputs"),
         ("- 1", "not a mapping"),
         ("a: [", "cannot read"),
+        ("extends: nowhere.yaml", "cannot read the configuration .*nowhere.yaml"),
+        (f"{COMPLETE}, networks: {{size_: 3}}}}", "no 'size_' in a preset"),
+        (
+            f"{COMPLETE}, networks: {{reference_net: {{mask_chanel: true}}}}}}",
+            "no 'mask_chanel' in reference_net",
+        ),
+        (f"{COMPLETE}, networks: {{unet: 3}}}}", "'unet' must be a mapping"),
+        (f"{COMPLETE}, init_from: x, networks: {{size: 64}}}}", "can't be changed"),
     ],
 )
 def test_mistakes_in_a_configuration_are_named(tmp_path: Path, text: str, message: str):

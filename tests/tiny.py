@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +35,11 @@ def tiny_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(**UNET).eval()
 
 
-def tiny_preset(**denoising_unet: object) -> Preset:
+def tiny_preset(
+    reference_net: Mapping[str, object] | None = None,
+    joint_references: bool = False,
+    **denoising_unet: object,
+) -> Preset:
     """`mini` made tiny: 32×32 images, 8×8 latents, attention from 8×8 on."""
     return dataclasses.replace(
         MINI,
@@ -48,6 +54,8 @@ def tiny_preset(**denoising_unet: object) -> Preset:
         },
         keypoint_guider={"out_channels": 8, "block_out_channels": (8, 8), "fold": 2},
         denoising_unet={**MINI.denoising_unet, **denoising_unet},
+        reference_net={**MINI.reference_net, **(reference_net or {})},
+        joint_references=joint_references,
         position_reader={"grid": 8, "factor": 4, "channels": (8, 8, 8)},
         attribute_encoder={"cross_attention_dim": 16, "channels": (8, 16), "image_size": 16},
         identity_encoder={"cross_attention_dim": 16, "channels": (8, 16), "image_size": 16},
@@ -55,10 +63,10 @@ def tiny_preset(**denoising_unet: object) -> Preset:
     )
 
 
-def tiny_networks(temporal: bool = True, seed: int = 0, **denoising_unet: object) -> Networks:
+def tiny_networks(temporal: bool = True, seed: int = 0, **options: Any) -> Networks:
     """Networks whose zero-initialised layers are random too, so that every path shows in the output."""
     torch.manual_seed(seed)
-    networks = tiny_preset(**denoising_unet).build(temporal=temporal).eval()
+    networks = tiny_preset(**options).build(temporal=temporal).eval()
     for parameter in networks.parameters():
         if parameter.detach().abs().sum() == 0:
             torch.nn.init.normal_(parameter, std=0.1)

@@ -1,105 +1,345 @@
-"""`durian evaluate`: measure a checkpoint."""
+"""`durian evaluate`: measure checkpoints, ours or anyone's."""
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from durian.cli.options import Checkpoint, Device, Seed, Steps, check_suffix
+from durian.cli.options import Device, Seed, Steps
 from durian.cli.progress import progress_bars
+from durian.errors import DurianError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from durian.evaluation.report import Report
+    from durian.evaluation.trial import TrialRef
 
-evaluate_app = typer.Typer(help="Measure a checkpoint.")
+evaluate_app = typer.Typer(help="Measure checkpoints, ours or anyone's.")
 
 _BASELINES_ONLY = "none"
-_COLUMNS = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "l1": "L1 ↓", "psnr_attribute": "PSNR, attribute ↑"}
+_COLUMNS = ("psnr", "psnr_attribute", "ssim", "flicker", "landmark_error")
+
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Folder of the report; what it already holds is not scored again.", show_default=True
+    ),
+]
+Checkpoints = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--checkpoint",
+        help="'mini', a checkpoint folder or a hub id; NAME=… names it in the report; 'none' for the "
+        "baselines alone. May be given again.",
+        show_default="mini",
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=FILE, FOLDER or HUB ID of a network that a metric needs: lpips, inception, video, clip, "
+        "dino, arcface (docs/metrics.md). May be given again.",
+        show_default="none",
+    ),
+]
+Dependence = Annotated[
+    bool, typer.Option(help="Also measure what models lose without a condition, at five times their cost.")
+]
+Media = Annotated[bool, typer.Option(help="Keep pictures and videos for the page.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes.", show_default="one a core, one alone with a GPU")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N cases.", show_default="all")]
 
 
-@evaluate_app.callback()
-def _evaluate() -> None:
-    """Without this, typer would take the only subcommand for the whole."""
+@evaluate_app.command()
+def cases(
+    cases: Annotated[Path, typer.Argument(help="Folder of a benchmark, of one split, or of case folders.")],
+    out: Output = Path("durian-evaluation"),
+    checkpoint: Checkpoints = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Only this split; may be given again.", show_default="all")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first N cases of each split.", show_default="all")
+    ] = None,
+    mask_noise: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Also score each case with its masks eroded (below 0) or dilated (above) by this share of "
+            "the image's side; may be given again.",
+            show_default="none",
+        ),
+    ] = None,
+    aligner: Annotated[str, typer.Option(help="head, similarity or none: what makes M_aligned.")] = "head",
+    dependence: Dependence = True,
+    weights: Weights = None,
+    media: Media = True,
+    steps: Steps = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    device: Device = None,
+) -> None:
+    """Score transfer between people against exact ground truth, beside baselines."""
+
+    def list_trials() -> Sequence[TrialRef]:
+        from durian.evaluation.cases import CaseOptions, case_trials
+
+        return case_trials(
+            cases,
+            splits=split,
+            limit=limit,
+            options=CaseOptions(aligner),
+            mask_noise=mask_noise or (),
+            seed=seed,
+        )
+
+    _evaluate(
+        "cases",
+        f"Cases with exact ground truth: {cases.resolve().name}",
+        list_trials,
+        out=out,
+        checkpoints=checkpoint,
+        dependence=dependence,
+        weights=weights,
+        media=media,
+        steps=steps,
+        workers=workers,
+        device=device,
+        settings={"cases": str(cases), "aligner": aligner, "seed": seed, "limit": limit},
+    )
+
+
+VideosFolder = Annotated[
+    Path, typer.Argument(help="Folder of videos with masks beside them (docs/protocols.md).")
+]
+Size = Annotated[int, typer.Option(min=32, max=1024, help="Side of the compared images in pixels.")]
+Frames = Annotated[int, typer.Option(min=1, help="Frames of each trial.")]
+Stride = Annotated[int, typer.Option(min=1, help="Take every Nth frame of the videos.")]
+FindMasks = Annotated[
+    bool, typer.Option(help="Find masks that are missing by the built-in method. The scores are rougher.")
+]
+
+
+@evaluate_app.command(name="self")
+def self_transfer(
+    videos: VideosFolder,
+    out: Output = Path("durian-evaluation"),
+    checkpoint: Checkpoints = None,
+    size: Size = 512,
+    frames: Frames = 16,
+    stride: Stride = 1,
+    find_masks: FindMasks = False,
+    limit: Limit = None,
+    dependence: Dependence = False,
+    weights: Weights = None,
+    media: Media = True,
+    steps: Steps = None,
+    workers: Workers = None,
+    device: Device = None,
+) -> None:
+    """Score self-attribute transfer on real videos: portrait, attribute and motion from one video.
+
+    A model that copies what it is shown wins this; only `cases` or `cross` tell whether it transfers.
+    """
+    _evaluate_videos(
+        "self", videos, out, checkpoint, size, frames, stride, find_masks, limit, dependence, weights, media,
+        steps, workers, device,
+    )  # fmt: skip
 
 
 @evaluate_app.command()
 def cross(
-    cases: Annotated[Path, typer.Option(help="Folder of case folders.")],
-    checkpoint: Checkpoint = "mini",
-    json: Annotated[Path | None, typer.Option(help="Write the whole report to this .json file.")] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Draw the worst, the median and the best case into this .png file.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first N cases.", show_default="all")
-    ] = None,
-    dependence: Annotated[
-        bool,
-        typer.Option(help="Also measure what is lost without the references, at five times the cost."),
-    ] = True,
+    videos: VideosFolder,
+    out: Output = Path("durian-evaluation"),
+    checkpoint: Checkpoints = None,
+    size: Size = 512,
+    frames: Frames = 16,
+    stride: Stride = 1,
+    find_masks: FindMasks = False,
+    limit: Limit = None,
+    weights: Weights = None,
+    media: Media = True,
     steps: Steps = None,
-    seed: Seed = 0,
+    workers: Workers = None,
     device: Device = None,
 ) -> None:
-    """Score cross-identity transfer against exact ground truth, beside baselines.
+    """Score transfer between people on real videos: portrait, attribute and motion from three videos.
 
-    With --checkpoint none, only the baselines, which need no model.
+    There is no true answer: what is measured is identity, the attribute's likeness and the motion.
     """
-    from rich.console import Console
+    _evaluate_videos(
+        "cross", videos, out, checkpoint, size, frames, stride, find_masks, limit, False, weights, media,
+        steps, workers, device,
+    )  # fmt: skip
 
-    from durian.evaluation.cross import evaluate_cross, save_sheet, write_json
+
+@evaluate_app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A report.json or its folder.")],
+    second: Annotated[Path, typer.Argument(help="Another of the same protocol.")],
+    out: Annotated[Path | None, typer.Option(help="Write the comparison to this .md file.")] = None,
+) -> None:
+    """Compare two reports case by case, and say what is better, worse or not told apart."""
+    from durian.evaluation.report import compare as compare_reports
+    from durian.evaluation.report import compare_markdown, read_report
     from durian.video import check_writable
 
-    for path, suffix in ((json, ".json"), (sheet, ".png")):
-        if path is not None:
-            check_suffix(path, suffix)
-            check_writable(path)
-    pipeline = None
-    if checkpoint != _BASELINES_ONLY:
-        from durian.pipeline import DurianPipeline
+    if out is not None:
+        from durian.cli.options import check_suffix
 
-        pipeline = DurianPipeline.from_pretrained(checkpoint, device=device)
+        check_suffix(out, ".md")
+        check_writable(out)
+    text = compare_markdown(compare_reports(read_report(first), read_report(second)))
+    if out is None:
+        typer.echo(text)
+        return
+    out.write_text(text, "utf-8")
+    typer.echo(f"Wrote {out}.")
+
+
+def _evaluate_videos(
+    protocol: str,
+    videos: Path,
+    out: Path,
+    checkpoints: list[str] | None,
+    size: int,
+    frames: int,
+    stride: int,
+    find_masks: bool,
+    limit: int | None,
+    dependence: bool,
+    weights: list[str] | None,
+    media: bool,
+    steps: int | None,
+    workers: int | None,
+    device: str | None,
+) -> None:
+    def list_trials() -> Sequence[TrialRef]:
+        from durian.evaluation.videos import cross_trials, self_trials
+        from durian.portrait.masks import FallbackMasker
+
+        masker = FallbackMasker() if find_masks else None
+        options: dict[str, Any] = {"size": size, "frames": frames, "stride": stride, "masker": masker}
+        if protocol == "cross":
+            return cross_trials(videos, count=limit, **options)
+        return self_trials(videos, **options)[:limit]
+
+    titles = {"self": "Self-attribute transfer", "cross": "Cross-attribute transfer"}
+    _evaluate(
+        protocol,
+        f"{titles[protocol]}: {videos.resolve().name}",
+        list_trials,
+        out=out,
+        checkpoints=checkpoints,
+        dependence=dependence,
+        weights=weights,
+        media=media,
+        steps=steps,
+        workers=1 if find_masks else workers,  # a masker is of one process
+        device=device,
+        settings={"videos": str(videos), "size": size, "frames": frames, "stride": stride, "limit": limit},
+    )
+
+
+def _evaluate(
+    protocol: str,
+    title: str,
+    list_trials: Callable[[], Sequence[TrialRef]],
+    *,
+    out: Path,
+    checkpoints: list[str] | None,
+    dependence: bool,
+    weights: list[str] | None,
+    media: bool,
+    steps: int | None,
+    workers: int | None,
+    device: str | None,
+    settings: dict[str, Any],
+) -> None:
+    from durian.evaluation.judge import Task
+    from durian.evaluation.methods import list_methods
+    from durian.evaluation.perceptual import WeightSources
+    from durian.evaluation.run import evaluate
+
+    if out.exists() and not out.is_dir():
+        raise DurianError(f"{out}: is a file: give the name of a folder")
+    refs = list_trials()
+    methods = list_methods(_named(checkpoints), steps=steps, dependence=dependence)
+    task = Task(out, tuple(methods), WeightSources.parse(weights or ()), device, media)
     with progress_bars() as report_progress:
-        report = evaluate_cross(
-            cases,
-            pipeline,
-            limit=limit,
-            num_inference_steps=steps,
-            seed=seed,
-            dependence=dependence,
-            checkpoint=checkpoint,
-            progress=partial(report_progress, "Evaluating"),
+        report = evaluate(
+            refs,
+            task,
+            protocol=protocol,
+            title=title,
+            settings={"command": _command(), **settings, "steps": steps},
+            workers=workers or _default_workers(device),
+            progress=partial(report_progress, "Scoring"),
         )
-    if json is not None:
-        write_json(json, report)
-    if sheet is not None:
-        save_sheet(sheet, cases, report, pipeline)
-
-    Console().print(_table(report))
-    for name, loss in report.get("dependence", {}).items():
-        typer.echo(f"{name.replace('_', ' ')}: {_number(loss)} dB lost")
-    for case in report["skipped"]:
-        typer.echo(f"skipped: {case['reason']}", err=True)
-    for path in filter(None, (json, sheet)):
-        typer.echo(f"Wrote {path}.")
+    _print(report)
+    for case in report.skipped:
+        typer.echo(f"skipped: {case.id}: {case.reason}", err=True)
+    typer.echo(f"Wrote {out / 'index.html'}, report.md and report.json.")
 
 
-def _table(report: dict[str, Any]) -> Table:
+def _named(checkpoints: list[str] | None) -> dict[str, str]:
+    """Models by name: that before the "=", else the last parts of the path that tell them apart."""
+    named: dict[str, str] = {}
+    for entry in checkpoints or ["mini"]:
+        if entry == _BASELINES_ONLY:
+            continue
+        name, equals, checkpoint = entry.partition("=")
+        if not equals:
+            parts = Path(entry).parts
+            name, checkpoint = parts[-2] if parts[-1] == "checkpoint" and len(parts) > 1 else parts[-1], entry
+        if name in named:
+            raise DurianError(f"--checkpoint {entry}: {name!r} is there already, write NAME={checkpoint}")
+        named[name] = checkpoint
+    return named
+
+
+def _default_workers(device: str | None) -> int:
+    import torch
+
+    from durian.work import available_cores
+
+    return 1 if device not in (None, "cpu") or torch.cuda.is_available() else available_cores()
+
+
+def _command() -> str:
+    return shlex.join(["durian", *sys.argv[1:]])
+
+
+def _print(report: Report) -> None:
+    from rich.console import Console
     from rich.table import Table
 
-    counts = report["settings"]["count"]
-    table = Table("cases", "method", *_COLUMNS.values(), title=f"Cross-identity, {counts['overall']} cases")
-    for group, count in counts.items():
-        for method in ("model", "warp_paste", "copy_portrait"):
-            if method in report:
-                scores = [_number(report[method][group][metric]) for metric in _COLUMNS]
-                table.add_row(f"{group} ({count})", method, *scores)
+    columns = [name for name in _COLUMNS if name in report.metrics]
+    table = Table("cases", "method", title=report.title)
+    for name in columns:
+        info = report.metrics[name]
+        table.add_column(f"{info.title} {'↑' if info.better == 'higher' else '↓'}", justify="right")
+    for group, count in report.groups.items():
+        if group.count(",") > 1:
+            continue
+        for name, method in report.methods.items():
+            if method.kind == "ablation" or name not in report.table.get(group, {}):
+                continue
+            cells = (report.cell(group, name, metric) for metric in columns)
+            shown = [
+                "–" if cell is None or cell.mean is None else f"{cell.mean:.{report.metrics[metric].digits}f}"
+                for metric, cell in zip(columns, cells, strict=True)
+            ]
+            table.add_row(f"{group} ({count})", method.title, *shown)
         table.add_section()
-    return table
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    Console().print(table)
+    for model, losses in report.dependence.items():
+        for title, loss in losses.items():
+            if loss.mean is not None:
+                typer.echo(f"{model}, {title}: {loss.mean:.2f} dB of {loss.metric} lost")

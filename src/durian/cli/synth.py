@@ -54,7 +54,7 @@ def clips(
 ) -> None:
     """Render clips to train on: frames, labels, landmarks and parameters in webdataset shards."""
     from durian.synth.dataset import ClipSettings, write_clips
-    from durian.synth.work import available_cores
+    from durian.work import available_cores
 
     settings = ClipSettings(frames, size, seed, samples)
     with progress_bars() as report:
@@ -83,7 +83,7 @@ def cases(
 ) -> None:
     """Render the benchmark: people wearing other people's attributes, and the exact answers."""
     from durian.synth.benchmark import write_benchmark
-    from durian.synth.work import available_cores
+    from durian.work import available_cores
 
     with progress_bars() as report:
         manifest = write_benchmark(

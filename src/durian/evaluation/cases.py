@@ -1,207 +1,255 @@
-"""Benchmark cases: a portrait, a donor of an attribute, a motion, and the frames that are the answer."""
+"""The protocol `cases`: trials from benchmark cases, with exact ground truth."""
 
 from __future__ import annotations
 
-import json
-import zipfile
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
-from PIL import Image
+from jaxtyping import Float
 
 from durian.errors import DurianError
-from durian.portrait.aligner import align_mask
-from durian.portrait.attributes import check_attribute
-from durian.portrait.geometry import transform_points
+from durian.evaluation.case_files import CaseFiles, Picture, attribute_region, read_description, regions
+from durian.evaluation.trial import Request, Trial, TrialRef
+from durian.portrait.aligner import ALIGNERS
+from durian.portrait.geometry import face_template, fit_similarity, transform_points
 from durian.portrait.inputs import AnimationInputs, Reference
+from durian.portrait.portrait_mask import portrait_mask
 
-# A label map's low seven bits are the class of the pixel, its high bit says "behind an eyeglass lens".
-ATTRIBUTE_CLASS = {"hair": 4, "beard": 6, "glasses": 7, "hat": 8}
-_CLASS_BITS, _LENS_BIT = 0x7F, 0x80
-
-# M_port grows by this share of the image's side, as the aligned mask is an estimate.
-_MASK_MARGIN = 0.02
-
-# The window of SSIM needs 11 pixels and faces need more.
-_MIN_SIZE = 32
-
-
-def attribute_region(labels: UInt8[np.ndarray, "*F H W"], attribute: str) -> Bool[np.ndarray, "*F H W"]:
-    """Where the attribute is in label maps; for glasses, the frame and what is seen through the lenses."""
-    region = (labels & _CLASS_BITS) == ATTRIBUTE_CLASS[attribute]
-    return region | ((labels & _LENS_BIT) != 0) if attribute == "glasses" else region
-
-
-def load_cases(folder: str | Path, limit: int | None = None) -> list[Path]:
-    """The case folders in `folder` in order of name, the first `limit` of them.
-
-    Every subfolder counts as a case, so that one that has lost its files is reported and not passed over.
-    """
-    if limit is not None and limit < 1:
-        raise DurianError(f"limit is {limit}: at least one case is needed")
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DurianError(f"{folder} is not a folder: give a folder of benchmark cases")
-    cases = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not cases:
-        raise DurianError(f"{folder} has no case folders: give a folder of benchmark cases")
-    return cases[:limit]
-
-
-def read_attribute(folder: Path) -> str:
-    """The attribute that a case is about; cheap, reads nothing else of the case."""
-    try:
-        return check_attribute(json.loads((folder / "case.json").read_text("utf-8"))["attribute"])
-    except (OSError, ValueError, KeyError, TypeError, DurianError) as error:
-        raise DurianError(f"case {folder.name}: case.json cannot be used ({error})") from error
+_POSE_BINS = (15.0, 30.0, 45.0, 60.0)  # degrees
 
 
 @dataclass(frozen=True)
-class Case:
-    """One case at its own resolution S.
+class CaseOptions:
+    """What is changed about cases before they are asked.
 
-    A target frame in which no face was found has no driving landmarks, so it cannot be asked for: it is
-    left out of `targets`, `target_labels` and `driving` alike, and the case keeps its other frames.
+    Attributes:
+        aligner: one of `durian.portrait.aligner.ALIGNERS`, that makes `M_aligned`.
+        mask_noise: by how much the masks that a model is given are wrong (figure 9 of the paper), in shares
+            of the image's side: below 0 they are eroded, above dilated.
     """
 
-    id: str
-    attribute: str
-    portrait: UInt8[np.ndarray, "S S 3"]
-    portrait_labels: UInt8[np.ndarray, "S S"]
-    portrait_landmarks: Float[np.ndarray, "478 3"]
-    donor: UInt8[np.ndarray, "S S 3"]
-    donor_labels: UInt8[np.ndarray, "S S"]
-    donor_landmarks: Float[np.ndarray, "478 3"]
-    targets: UInt8[np.ndarray, "F S S 3"]
-    target_labels: UInt8[np.ndarray, "F S S"]
-    driving: Float[np.ndarray, "F 478 3"]
+    aligner: str = "head"
+    mask_noise: float = 0.0
 
-    @classmethod
-    def load(cls, path: str | Path) -> Case:
-        """Read a case folder; raise `DurianError` naming the case where something is missing or broken."""
-        path = Path(path)
-        attribute = read_attribute(path)
-        try:
-            return cls._read(path, attribute)
-        except (OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile, DurianError) as error:
-            raise DurianError(f"case {path.name}: {error}") from error
+    def __post_init__(self) -> None:
+        if self.aligner not in ALIGNERS:
+            raise DurianError(f"unknown aligner {self.aligner!r}: choose from {', '.join(ALIGNERS)}")
+        if not -0.2 <= self.mask_noise <= 0.2:
+            raise DurianError(f"mask noise {self.mask_noise}: it is a share of the side, from -0.2 to 0.2")
 
-    @classmethod
-    def _read(cls, path: Path, attribute: str) -> Case:
-        names = sorted(file.stem for file in path.glob("target_*.webp"))
-        if not names:
-            raise DurianError("has no target frames (target_00.webp, …)")
-        with np.load(path / "landmarks.npz", allow_pickle=False) as file:
-            landmarks = {name: _landmarks(file, name) for name in ("portrait", "attribute", *names)}
-        for name in ("portrait", "attribute"):
-            if not np.isfinite(landmarks[name]).all():
-                raise DurianError(f"no face was found in its {name}")
-        names = [name for name in names if np.isfinite(landmarks[name]).all()]
-        if not names:
-            raise DurianError("no face was found in any target frame")
 
-        portrait = _image(path / "portrait.webp")
-        size = portrait.shape[0]
-        if portrait.shape[1] != size or size < _MIN_SIZE:
-            raise DurianError(
-                f"portrait.webp is {portrait.shape[1]}×{size}, needed is a square of at least {_MIN_SIZE}"
-            )
-        case = cls(
-            id=path.name,
-            attribute=attribute,
-            portrait=portrait,
-            portrait_labels=_labels(path / "portrait.png", size),
-            portrait_landmarks=landmarks["portrait"],
-            donor=_image(path / "attribute.webp", size),
-            donor_labels=_labels(path / "attribute.png", size),
-            donor_landmarks=landmarks["attribute"],
-            targets=np.stack([_image(path / f"{name}.webp", size) for name in names]),
-            target_labels=np.stack([_labels(path / f"{name}.png", size) for name in names]),
-            driving=np.stack([landmarks[name] for name in names]),
-        )
-        if not attribute_region(case.donor_labels, attribute).any():
-            raise DurianError(f"attribute.png has no {attribute}")
-        return case
+def case_trials(
+    folder: str | Path,
+    *,
+    splits: Sequence[str] | None = None,
+    limit: int | None = None,
+    options: CaseOptions | None = None,
+    mask_noise: Sequence[float] = (),
+    seed: int = 0,
+) -> list[TrialRef]:
+    """Trials of a folder of case folders, or of a benchmark's folder of splits.
 
-    @property
-    def size(self) -> int:
-        """Side of the case's images in pixels."""
-        return self.portrait.shape[0]
+    Every subfolder counts as a case, so that one that has lost its files is reported and not passed over.
 
-    @property
-    def target_region(self) -> Bool[np.ndarray, "F S S"]:
-        """Where the attribute is in the targets. For scores only: a model must not see it."""
-        return attribute_region(self.target_labels, self.attribute)
+    Args:
+        splits: only these (of a benchmark's folder).
+        limit: of each split only the first cases.
+        options: of every trial.
+        mask_noise: further trials of each case with so much noise in their masks, in a group of their own.
+        seed: case number n of a split is sampled with `seed + n`.
 
-    def donor_reference(self, size: int) -> Reference:
-        """The attribute reference `I_attr`, `M_attr` at `size` pixels a side."""
-        mask = attribute_region(self.donor_labels, self.attribute).astype(np.float32)
-        return Reference(
-            resize(self.donor, size), resize(mask, size), self._scaled(self.donor_landmarks, size)
-        )
+    Raises:
+        DurianError: no such folder or split, no cases, a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise DurianError(f"limit is {limit}: at least one case is needed")
+    options = options or CaseOptions()
+    noisy = [CaseOptions(options.aligner, amount) for amount in dict.fromkeys(mask_noise)]
+    return [
+        _ref(path, split, seed + index, chosen)
+        for split, paths in _find_cases(Path(folder), splits).items()
+        for index, path in enumerate(paths[:limit])
+        for chosen in (options, *noisy)
+    ]
 
-    def driving_at(self, size: int) -> Float[np.ndarray, "F 478 3"]:
-        """The driving landmarks in pixels of frames of `size` pixels a side."""
-        return self._scaled(self.driving, size)
 
-    def inputs(self, size: int) -> AnimationInputs:
-        """What a model of resolution `size` is given.
+def _find_cases(folder: Path, splits: Sequence[str] | None) -> dict[str, list[Path]]:
+    """Case folders by split; the split of a folder that holds cases itself has its name."""
+    if not folder.is_dir():
+        raise DurianError(f"{folder} is not a folder: give a folder of benchmark cases")
+    below = _subfolders(folder)
+    if any((path / "case.json").is_file() for path in below):
+        if splits:
+            raise DurianError(f"{folder} holds cases and no splits: leave --split out")
+        return {folder.resolve().name: below}
+    splits_there = {path.name: _subfolders(path) for path in below}
+    found = {
+        name: paths
+        for name, paths in splits_there.items()
+        if any((path / "case.json").is_file() for path in paths)
+    }
+    if not found:
+        raise DurianError(f"{folder} has no case folders: make some with durian synth cases --out {folder}")
+    for name in splits or ():
+        if name not in found:
+            raise DurianError(f"{folder} has no split {name!r}: choose from {', '.join(found)}")
+    return {name: found[name] for name in splits or found}
 
-        `M_port = M_init ∪ M_aligned` (section 3.3 of the paper), a little dilated: `M_init` is the
-        portrait's own attribute from its labels, `M_aligned` the Face Aligner's estimate from the donor's
-        mask and the two faces' landmarks. Nothing comes from the targets but their landmarks, which are
-        the driving motion.
-        """
-        donor = self.donor_reference(size)
-        landmarks = self._scaled(self.portrait_landmarks, size)
-        own = attribute_region(self.portrait_labels, self.attribute).astype(np.float32)
-        aligned = align_mask(donor.mask, donor.landmarks, landmarks, size)
-        radius = max(1, round(_MASK_MARGIN * size))
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _ref(path: Path, split: str, seed: int, options: CaseOptions) -> TrialRef:
+    load = partial(load_case, path, split, seed, options)
+    try:
+        content = read_description(path)
+    except DurianError:  # reported when it is loaded
+        return TrialRef(f"{split}/{path.name}", (split,), (), load)
+    name = f"{split}/{path.name}" + (f"@{_noise_name(options)}" if options.mask_noise else "")
+    attributes = tuple(content["attributes"])
+    # Sizes and times tell that a file was replaced as well as its contents, and cost nothing to read.
+    files = [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in sorted(path.iterdir())]
+    fingerprint = hashlib.sha256(repr((seed, options, files)).encode()).hexdigest()
+    return TrialRef(name, _groups(split, attributes, options), attributes, load, fingerprint)
+
+
+def _groups(split: str, attributes: tuple[str, ...], options: CaseOptions) -> tuple[str, ...]:
+    if options.mask_noise:
+        name = f"{split}, masks {_noise_name(options)}"
+        return (name, f"{name}, {attributes[0]}") if len(attributes) == 1 else (name,)
+    if len(attributes) == 1:
+        return split, f"{split}, {attributes[0]}"
+    return split, f"{split}, {len(attributes)} attributes", f"{split}, {' and '.join(attributes)}"
+
+
+def _noise_name(options: CaseOptions) -> str:
+    verb = "eroded" if options.mask_noise < 0 else "dilated"
+    return f"{verb} {abs(options.mask_noise):.0%}"
+
+
+def load_case(path: Path, split: str, seed: int, options: CaseOptions) -> Trial:
+    """Read a case and make a trial of it.
+
+    Raises:
+        DurianError: something is missing or broken.
+    """
+    case = CaseFiles.read(path)
+    own = _request(case, options, case.size).inputs
+    gap = _pose_gap(case)
+    groups = _groups(split, case.attributes, options)
+    if split == "pose" and not options.mask_noise:
+        groups += (f"pose, {_bin(gap)}",)
+    return Trial(
+        id=_ref_id(case, split, options),
+        groups=groups,
+        attributes=case.attributes,
+        request=partial(_request, case, options),
+        portrait=own.portrait,
+        donors=own.attributes,
+        keypoints=own.keypoints,
+        targets=case.targets,
+        regions=regions(case.target_labels, case.attributes),
+        facts={"pose_gap": gap, "light_gap": _light_gap(case), "attribute_area": _area(case)},
+        seed=seed,
+    )
+
+
+def _ref_id(case: CaseFiles, split: str, options: CaseOptions) -> str:
+    return f"{split}/{case.id}" + (f"@{_noise_name(options)}" if options.mask_noise else "")
+
+
+def _request(case: CaseFiles, options: CaseOptions, size: int) -> Request:
+    """What a model of resolution `size` is given: of the answer only its landmarks, which are the motion.
+
+    `M_init` comes from the portrait's labels, `M_aligned` from the donors' masks and the faces' landmarks.
+    """
+    donors = {name: _reference(case, donor, name, options, size) for name, donor in case.donors.items()}
+    attribute = case.attributes[0]
+    second = None if case.second is None else _reference(case, case.second, attribute, options, size)
+    landmarks = _scaled(case, case.portrait.landmarks, size)
+    own = np.any([attribute_region(case.portrait.labels, name) for name in case.attributes], axis=0)
+    mask = portrait_mask(
+        resize(_disturbed(own, options), size),
+        landmarks,
+        [*donors.values(), *([] if second is None else [second])],
+        ALIGNERS[options.aligner],
+    )
+    inputs = AnimationInputs(
+        portrait=Reference(resize(case.portrait.image, size), mask, landmarks),
+        attributes=donors,
+        keypoints=_scaled(case, case.driving, size),
+        fps=15.0,
+    )
+    return Request(inputs, None if second is None else {attribute: second}, case.alphas)
+
+
+def _reference(case: CaseFiles, donor: Picture, attribute: str, options: CaseOptions, size: int) -> Reference:
+    mask = _disturbed(attribute_region(donor.labels, attribute), options)
+    return Reference(resize(donor.image, size), resize(mask, size), _scaled(case, donor.landmarks, size))
+
+
+def _disturbed(mask: np.ndarray, options: CaseOptions) -> Float[np.ndarray, "S S"]:
+    """A mask eroded or dilated; an erosion that leaves nothing leaves the mask's innermost pixels."""
+    mask = mask.astype(np.uint8)
+    radius = round(abs(options.mask_noise) * len(mask))
+    if radius and options.mask_noise > 0:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        mask = cv2.dilate(np.maximum(resize(own, size), aligned), disc)
-        return AnimationInputs(
-            portrait=Reference(resize(self.portrait, size), mask, landmarks),
-            attributes={self.attribute: donor},
-            keypoints=self.driving_at(size),
-        )
-
-    def _scaled(self, landmarks: np.ndarray, size: int) -> np.ndarray:
-        scale = size / self.size
-        return transform_points(np.array([[scale, 0, 0], [0, scale, 0]]), landmarks)
+        mask = cv2.dilate(mask, disc)
+    elif radius and mask.any():
+        depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
+        mask = depth > min(radius, depth.max() - 1e-3)
+    return mask.astype(np.float32)
 
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
+def _pose_gap(case: CaseFiles) -> float:
+    """Degrees between the portrait's and the (farthest) donor's head."""
+    portrait = _rotation(case.portrait)
+    donors = [*case.donors.values(), *([] if case.second is None else [case.second])]
+    cosines = [(np.trace(portrait.T @ _rotation(donor)) - 1) / 2 for donor in donors]
+    return float(np.degrees(np.arccos(np.clip(min(cosines), -1, 1))))
+
+
+def _rotation(picture: Picture) -> np.ndarray:
+    return fit_similarity(face_template(), picture.landmarks)[1]
+
+
+def _bin(degrees: float) -> str:
+    low = max((edge for edge in (0.0, *_POSE_BINS) if edge <= degrees), default=0.0)
+    high = next((edge for edge in _POSE_BINS if edge > low), None)
+    return f"{low:.0f}° and more" if high is None else f"{low:.0f}° to {high:.0f}°"
+
+
+def _light_gap(case: CaseFiles) -> float:
+    """How unlike the portrait's and the donors' skins are lit: difference of mean brightness, of 255."""
+    skins = [_skin(picture) for picture in (case.portrait, *case.donors.values())]
+    return float(max(abs(skin - skins[0]) for skin in skins[1:]))
+
+
+def _skin(picture: Picture) -> float:
+    skin = picture.image[(picture.labels & 0x7F) == 1]
+    return float(skin.mean()) if skin.size else 0.0
+
+
+def _area(case: CaseFiles) -> float:
+    """Share of the answer's pixels that are the attribute."""
+    return float(regions(case.target_labels, case.attributes)["attribute"].mean())
+
+
+def _scaled(case: CaseFiles, landmarks: np.ndarray, size: int) -> np.ndarray:
+    scale = size / case.size
+    return transform_points(np.array([[scale, 0, 0], [0, scale, 0]]), landmarks)
+
+
+def resize(image: np.ndarray, size: int) -> Any:
     """An image or mask brought to `size`×`size`, averaged where that is smaller."""
     if image.shape[:2] == (size, size):
         return image
     method = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_LINEAR
     return cv2.resize(image, (size, size), interpolation=method)
-
-
-def _landmarks(file: np.lib.npyio.NpzFile, name: str) -> Float[np.ndarray, "478 3"]:
-    landmarks = file[name].astype(np.float32)
-    if landmarks.shape != (478, 3):
-        raise DurianError(f"landmarks {name!r} are of shape {landmarks.shape}, needed is (478, 3)")
-    return landmarks
-
-
-def _image(path: Path, size: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    with Image.open(path) as image:
-        return _sized(np.asarray(image.convert("RGB")), path, size)
-
-
-def _labels(path: Path, size: int) -> UInt8[np.ndarray, "H W"]:
-    with Image.open(path) as image:
-        if image.mode not in ("L", "P"):
-            raise DurianError(f"{path.name} has mode {image.mode}, needed is one byte a pixel")
-        return _sized(np.asarray(image), path, size)
-
-
-def _sized(image: np.ndarray, path: Path, size: int | None) -> np.ndarray:
-    if size is not None and image.shape[:2] != (size, size):
-        height, width = image.shape[:2]
-        raise DurianError(f"{path.name} is {width}×{height}, the portrait {size}×{size}")
-    return image

@@ -88,3 +88,20 @@ class Metric:
 
 Scores = dict[str, float | None]
 """By a metric's name; None where it does not apply to the trial (no such region, no face found …)."""
+
+
+@dataclass(frozen=True)
+class TrialRef:
+    """A trial that is not loaded yet, so that a run can be resumed without decoding what is done.
+
+    Attributes:
+        id, groups, attributes: as the `Trial` will have them.
+        load: decodes and prepares it; raises `DurianError` where what it is made from cannot be used.
+        fingerprint: of what it is made from; with another one, what was scored before does not count.
+    """
+
+    id: str
+    groups: tuple[str, ...]
+    attributes: tuple[str, ...]
+    load: Callable[[], Trial]
+    fingerprint: str = ""

@@ -5,6 +5,7 @@ Both are presets of the same classes: nothing is written for one of them alone.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -20,6 +21,13 @@ from durian.models.networks import Networks
 from durian.models.position_reader import PositionReader
 from durian.models.reference_net import ReferenceNet
 from durian.models.scheduler import GuessDDIMScheduler
+
+_CLASSES = {
+    "denoising_unet": DenoisingUNet,
+    "reference_net": ReferenceNet,
+    "keypoint_guider": KeypointGuider,
+    "position_reader": PositionReader,
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Preset:
         """This preset with some fields changed; of a field that holds arguments, some arguments.
 
         Raises:
-            ValueError: naming a field that there is not.
+            ValueError: naming a field or an argument that there is not.
         """
         new: dict[str, Any] = {}
         for name, value in changes.items():
@@ -68,6 +76,10 @@ class Preset:
                 raise ValueError(f"there is no {name!r} in a preset")
             old = getattr(self, name)
             if isinstance(old, dict) and isinstance(value, Mapping):
+                cls = _CLASSES.get(name) or getattr(self, f"{name}_class", None)
+                known = old if cls is None else inspect.signature(cls.__init__).parameters
+                if odd := sorted(set(value) - set(known)):
+                    raise ValueError(f"there is no {odd[0]!r} in {name}")
                 value = {**old, **value}
             elif isinstance(old, dict) and not (name == "position_reader" and value is None):
                 raise ValueError(f"{name!r} must be a mapping of arguments")

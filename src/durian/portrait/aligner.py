@@ -6,11 +6,13 @@ get a mask from it. A mask needs no avatar: here it is laid on an ellipsoid for 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import cv2
 import numpy as np
 from jaxtyping import Float
 
-from durian.portrait.geometry import face_template, fit_similarity
+from durian.portrait.geometry import face_template, fit_similarity, similarity_matrix, warp_image
 
 # The head in face coordinates (`face_template`): about the skull with some hair.
 _CENTRE = np.array([0.0, 0.1, 0.8])
@@ -57,3 +59,30 @@ def align_mask(
     places = source_scale * head @ source_rotation[:2].T + source_shift[:2] - 0.5  # OpenCV's pixel centres
     places = places.reshape(size, size, 2).astype(np.float32)
     return cv2.remap(mask.astype(np.float32), places[..., 0], places[..., 1], cv2.INTER_LINEAR)
+
+
+def align_mask_in_plane(
+    mask: Float[np.ndarray, "H W"],
+    source_landmarks: Float[np.ndarray, "478 3"],
+    target_landmarks: Float[np.ndarray, "478 3"],
+    size: int,
+) -> Float[np.ndarray, "size size"]:
+    """As `align_mask`, but by a similarity of the image plane, which knows no head pose. To compare with."""
+    return warp_image(mask, similarity_matrix(source_landmarks, target_landmarks), (size, size))
+
+
+def no_mask(
+    mask: Float[np.ndarray, "H W"],
+    source_landmarks: Float[np.ndarray, "478 3"],
+    target_landmarks: Float[np.ndarray, "478 3"],
+    size: int,
+) -> Float[np.ndarray, "size size"]:
+    """No aligned mask at all: the paper's ablation without the Face Aligner."""
+    return np.zeros((size, size), np.float32)
+
+
+MaskAligner = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Float[np.ndarray, "size size"]]
+"""What brings a mask from its wearer's landmarks to others."""
+
+ALIGNERS: Mapping[str, MaskAligner] = {"head": align_mask, "similarity": align_mask_in_plane, "none": no_mask}
+"""The Face Aligner, and what it is compared with."""

@@ -32,7 +32,7 @@ from durian.synth.model import build
 from durian.synth.recipes import SPLITS, Recipe
 from durian.synth.render import Rendered, render
 from durian.synth.sequence import render_performance
-from durian.synth.work import run_jobs
+from durian.work import run_jobs
 
 VERSION = 1
 """Of the benchmark: a change of recipes or pictures is a new version, whose scores do not compare."""

@@ -25,7 +25,7 @@ from durian.synth.person import Person, sample_person
 from durian.synth.render import Rendered
 from durian.synth.sequence import render_performance
 from durian.synth.serialise import to_json
-from durian.synth.work import run_jobs
+from durian.work import run_jobs
 
 CLIPS, CASES = 1, 2
 """Domains of seeds: no clip has the random numbers of a benchmark case, whatever its seed."""

@@ -1,0 +1,200 @@
+"""What is scored: the answer itself, the baselines, models, and models with a condition taken away."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from durian.errors import DurianError
+from durian.evaluation.baselines import BASELINES, baseline_frames
+from durian.evaluation.cases import resize
+from durian.evaluation.trial import Frames, Request, Trial, TrialRef
+from durian.portrait.inputs import AnimationInputs
+from durian.portrait.keypoints import draw_keypoints
+
+
+class Animator(Protocol):
+    """What a model is here: `durian.pipeline.DurianPipeline`, or anything that animates like it."""
+
+    @property
+    def size(self) -> int:
+        """Side of its images in pixels."""
+        ...
+
+    def animate(self, inputs: AnimationInputs, **options: Any) -> UInt8[np.ndarray, "F size size 3"]:
+        """The animation of `inputs`; options as `DurianPipeline.animate` has them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """A condition that is taken from a model, to see whether it was in use.
+
+    A model that pastes well and never looks at its attribute tokens or at the keypoint image has good
+    scores and loses nothing.
+    """
+
+    title: str
+    metric: str
+    about: str
+
+
+DEPENDENCE = {
+    "attribute_removed": Dependence(
+        "attribute removed", "psnr_attribute", "without the attribute's attention tokens"
+    ),
+    "attribute_swapped": Dependence(
+        "attribute swapped", "psnr_attribute", "with another trial's attribute of the same kind; M_port stays"
+    ),
+    "keypoints_swapped": Dependence(
+        "keypoint images swapped", "psnr", "with only the keypoint images drawn from another trial's motion"
+    ),
+    "motion_swapped": Dependence(
+        "motion swapped", "psnr", "with another trial's motion altogether, face coordinates included"
+    ),
+}
+"""What is taken away, and by which metric's loss it is judged."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One column of a report; a value, so that it can be sent to another process.
+
+    Attributes:
+        name: unique in the report.
+        kind: as in `durian.evaluation.report.schema`.
+        checkpoint: of a model, and of an ablation the model's.
+        of, dependence: of an ablation, the model's name and a key of `DEPENDENCE`.
+        steps: denoising steps; None is the checkpoint's default.
+        fingerprint: of the weights.
+    """
+
+    name: str
+    kind: Literal["truth", "baseline", "model", "ablation"]
+    checkpoint: str | None = None
+    of: str | None = None
+    dependence: str | None = None
+    steps: int | None = None
+    fingerprint: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """As a report describes it."""
+        if self.kind == "truth":
+            return {"title": "truth", "kind": "truth", "about": "the true frames, scored like a result"}
+        if self.kind == "baseline":
+            about = str(BASELINES[self.name].__doc__).splitlines()[0]
+            return {"title": self.name.replace("_", " "), "kind": "baseline", "about": about}
+        settings = {"checkpoint": self.checkpoint, "steps": self.steps, "weights": self.fingerprint[:12]}
+        if self.dependence is None:
+            return {"title": self.name, "kind": "model", **settings}
+        lost = DEPENDENCE[self.dependence]
+        about = f"{self.of} {lost.about}"
+        extra = {"of": self.of, "metric": lost.metric, "about": about}
+        return {"title": lost.title, "kind": "ablation", **extra, **settings}
+
+
+def list_methods(
+    checkpoints: dict[str, str], *, steps: int | None = None, dependence: bool = True, truth: bool = True
+) -> list[Method]:
+    """Models, baselines and, where asked for, the truth and the models' ablations.
+
+    Args:
+        checkpoints: by the model's name: "mini", a folder or a hub id.
+
+    Raises:
+        DurianError: a checkpoint is not there, or two methods would have one name.
+    """
+    from durian.pipeline.checkpoint import resolve_checkpoint
+
+    models = []
+    for name, checkpoint in checkpoints.items():
+        fingerprint = weights_hash(resolve_checkpoint(checkpoint))
+        models.append(Method(name, "model", checkpoint, steps=steps, fingerprint=fingerprint))
+    methods = [*models, *(Method(name, "baseline") for name in BASELINES)]
+    if truth:
+        methods.append(Method("truth", "truth"))
+    for model in models if dependence else ():
+        for key, lost in DEPENDENCE.items():
+            name = f"{model.name}, {lost.title}"
+            methods.append(replace(model, name=name, kind="ablation", of=model.name, dependence=key))
+    names = [method.name for method in methods]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DurianError(f"{twice.pop()!r} cannot be a model's name: another method is called so")
+    return methods
+
+
+def weights_hash(folder: Path) -> str:
+    """Of all files of a checkpoint; equal for equal weights wherever they lie."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in (".json", ".safetensors"):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def run_method(
+    method: Method, trial: Trial, animator: Animator | None, partners: Sequence[TrialRef] = ()
+) -> Frames | None:
+    """The method's frames at the trial's size; None where it has nothing to say of such a trial.
+
+    Args:
+        animator: of a model or an ablation.
+        partners: trials to take swapped conditions from; the first that fits and can be read is taken.
+    """
+    if method.kind == "truth":
+        return trial.targets
+    if method.kind == "baseline":
+        return baseline_frames(method.name, trial.request(trial.size))
+    assert animator is not None
+    request = trial.request(animator.size)
+    options: dict[str, Any] = {"num_inference_steps": method.steps, "seed": trial.seed}
+    inputs = request.inputs
+    if method.dependence is not None:
+        changed = _without(method.dependence, trial, request, animator.size, partners)
+        if changed is None:
+            return None
+        inputs, extra = changed
+        options |= extra
+    elif request.interpolate_to is not None:
+        options |= {"interpolate_to": request.interpolate_to, "interpolation": request.interpolation}
+    frames = animator.animate(inputs, **options)
+    return np.stack([resize(frame, trial.size) for frame in frames])
+
+
+def _without(
+    what: str, trial: Trial, request: Request, size: int, partners: Sequence[TrialRef]
+) -> tuple[AnimationInputs, dict[str, Any]] | None:
+    """Inputs and options of an ablation; None where several attributes, or two blended, are transferred."""
+    inputs = request.inputs
+    if len(trial.attributes) != 1 or request.interpolate_to is not None:
+        return None
+    if what == "attribute_removed":
+        return inputs, {"drop_attribute_tokens": True}
+    same_kind = what == "attribute_swapped"
+    wanted = [ref for ref in partners if not same_kind or ref.attributes == trial.attributes]
+    other = next(_readable(wanted), None)
+    if other is None:
+        return None
+    theirs = other.request(size).inputs
+    if same_kind:
+        return replace(inputs, attributes=theirs.attributes), {}
+    motion = np.stack(list(islice(cycle(theirs.keypoints), len(inputs.keypoints))))
+    if what == "motion_swapped":
+        return replace(inputs, keypoints=motion), {}
+    return inputs, {"keypoint_images": np.stack([draw_keypoints(each, size) for each in motion])}
+
+
+def _readable(refs: Sequence[TrialRef]) -> Iterator[Trial]:
+    for ref in refs:
+        try:
+            yield ref.load()
+        except DurianError:  # reported as skipped when its own turn comes
+            continue
