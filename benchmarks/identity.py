@@ -38,7 +38,7 @@ from durian.evaluation.identity import (
     align_faces,
     face_tensor,
 )
-from durian.evaluation.metrics import mean
+from durian.evaluation.statistics import interval
 from durian.evaluation.trial import Frames, Scores, Trial
 from durian.portrait.geometry import similarity_matrix, warp_image
 from durian.portrait.inputs import Reference
@@ -396,7 +396,7 @@ def compare_cases(folder: Path, weights: Path | None, split: str = "single") -> 
             rows.setdefault(name, []).append(judge.scores(frames, trial))
     out = Table(f"mean of {len(trials)} cases", *(metric.title for metric in IDENTITY_METRICS))
     for name, values in rows.items():
-        means = (mean(scores[metric.name] for scores in values) for metric in IDENTITY_METRICS)
+        means = (interval([scores[metric.name] for scores in values]).mean for metric in IDENTITY_METRICS)
         out.add_row(name, *(f"{value:.3f}" for value in means))
     console.print(out)
 

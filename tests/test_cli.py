@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -362,42 +363,81 @@ def test_demo_needs_a_folder_it_can_make(pipeline: FakePipeline, tmp_path: Path,
     assert pipeline.calls == []
 
 
-def test_evaluate_writes_a_report_and_prints_a_table(shared_dir: Path, tmp_path: Path, capfd) -> None:
-    cases = shared_dir / "data" / "portraits-v0" / "cases"
-    report, sheet = tmp_path / "report.json", tmp_path / "report.png"
-    files = ["--json", str(report), "--sheet", str(sheet)]
-    command = ["evaluate", "cross", "--cases", str(cases), "--checkpoint", "none", "--limit", "2", *files]
-    assert main(command) == 0
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two synthetic cases of 32 pixels."""
+    from durian.synth.benchmark import write_benchmark
+
+    folder = tmp_path_factory.mktemp("cases")
+    write_benchmark(folder, ["single"], limit=2, size=32, samples=1)
+    return folder
+
+
+def test_evaluate_writes_a_report_prints_a_table_and_compares(cases: Path, tmp_path: Path, capfd) -> None:
+    out = tmp_path / "report"
+    command = ["evaluate", "cases", str(cases), "--checkpoint", "none", "--limit", "2", "--out", str(out)]
+    assert main([*command, "--workers", "1"]) == 0
     captured = capfd.readouterr()
     assert captured.err == ""
-    scores = json.loads(report.read_text("utf-8"))
-    assert len(scores["cases"]) == 2
-    assert "model" not in scores
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert len(report["cases"]) == 2
+    assert {method["kind"] for method in report["methods"].values()} == {"baseline", "truth"}
     for method in ("warp_paste", "copy_portrait"):
-        (line,) = [line for line in captured.out.splitlines() if "overall" in line and method in line]
-        assert f"{scores[method]['overall']['psnr']:.4g}" in line
-    with Image.open(sheet) as picture:
+        (line,) = [
+            line
+            for line in captured.out.splitlines()
+            if "all (2)" in line and method.replace("_", " ") in line
+        ]
+        assert f"{report['table']['all'][method]['psnr']['mean']:.2f}" in line
+    assert str(out / "index.html") in captured.out
+    with Image.open(out / "sheet.png") as picture:
         assert picture.format == "PNG"
-    assert str(report) in captured.out
-    assert str(sheet) in captured.out
+
+    assert main(["evaluate", "compare", str(out), str(out)]) == 0
+    assert "warp paste" in capfd.readouterr().out
+    page = tmp_path / "comparison.md"
+    assert main(["evaluate", "compare", str(out), str(out / "report.json"), "--out", str(page)]) == 0
+    assert "warp paste" in page.read_text("utf-8")
+
+
+def test_a_broken_case_is_named_and_the_others_are_scored(cases: Path, tmp_path: Path, capfd) -> None:
+    shutil.copytree(cases / "single", tmp_path / "cases")
+    broken = sorted((tmp_path / "cases").iterdir())[0]
+    (broken / "portrait.webp").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    command = ["evaluate", "cases", str(tmp_path / "cases"), "--checkpoint", "none", "--out", str(out)]
+    assert main([*command, "--no-media"]) == 0
+    captured = capfd.readouterr()
+    assert f"skipped: cases/{broken.name}: case {broken.name}: " in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert "all (1)" in captured.out
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("--cases {}/nowhere", "nowhere"),
-        ("--cases {}/out", "out"),
-        ("--cases {} --limit 0", "--limit"),
-        ("--cases {} --json {}/nowhere/report.json", "nowhere"),
-        ("--cases {} --json {}/out/report.txt", ".json"),
-        ("--cases {} --sheet {}/out/report.jpg", ".png"),
-        ("", "--cases"),
+        ("cases {}/nowhere", "nowhere"),
+        ("cases {}/out", "no case folders"),
+        ("cases {} --limit 0", "--limit"),
+        ("cases {cases} --split duo", "no split 'duo'"),
+        ("cases {cases} --out {}/file", "is a file"),
+        ("cases {cases} --out {}/out/a/b --weights clip", "write NAME="),
+        ("cases {cases} --out {}/out/a/b --weights clip={}/nowhere", "clip"),
+        ("cases {cases} --checkpoint a=mini --checkpoint a=mini", "'a' is there already"),
+        ("cases {cases} --checkpoint {}/nowhere", "nowhere"),
+        ("cases {cases} --aligner star", "unknown aligner"),
+        ("cases {cases} --mask-noise 0.9", "mask noise"),
+        ("self {}/out", "videos"),
+        ("cross {}/nowhere", "nowhere"),
+        ("compare {}/out {}/out", "report.json"),
+        ("cases", "Missing argument"),
     ],
 )
-def test_evaluate_refuses_bad_input(options: str, expected: str, folder: Path, capfd) -> None:
-    arguments = options.replace("{}", str(folder)).split()
-    assert expected in _refusal(["evaluate", "cross", "--checkpoint", "none", *arguments], capfd)
-    assert list((folder / "out").iterdir()) == []
+def test_evaluate_refuses_bad_input(options: str, expected: str, folder: Path, cases: Path, capfd) -> None:
+    (folder / "file").touch()
+    arguments = options.replace("{cases}", str(cases)).replace("{}", str(folder)).split()
+    assert expected in _refusal(["evaluate", *arguments], capfd)
+    assert not list((folder / "out").glob("**/report*"))
 
 
 def test_evaluate_needs_to_know_what(capfd) -> None:

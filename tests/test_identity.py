@@ -34,7 +34,7 @@ from durian.synth.person import Person
 from durian.synth.render import render
 from durian.synth.scene import sample_clothes, sample_scene
 
-PEOPLE, LOOKS, SIZE = 12, 2, 96
+PEOPLE, LOOKS, SIZE = 8, 4, 96
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def judge() -> SyntheticIdentity:
 
 @pytest.fixture(scope="module")
 def faces() -> tuple[np.ndarray, np.ndarray]:
-    """Frames and landmarks (people, looks): everybody in two looks, which all people share."""
+    """Frames and landmarks (people, looks): everybody in the same few looks."""
     frames, landmarks = [], []
     for person in range(PEOPLE):
         identity = sample_identity(np.random.default_rng([77, person]))
@@ -122,8 +122,8 @@ def test_alignment_undoes_a_similarity(degrees: float, zoom: float, shift: float
 
 def test_margin_adds_a_border(faces: tuple[np.ndarray, np.ndarray]) -> None:
     frames, landmarks = faces[0][:, 0], faces[1][:, 0]
-    wide = align_faces(frames, landmarks, margin=8)
-    np.testing.assert_array_equal(wide[:, 8:-8, 8:-8], align_faces(frames, landmarks))
+    inner = align_faces(frames, landmarks, margin=8)[:, 8:-8, 8:-8].astype(int)
+    assert np.abs(inner - align_faces(frames, landmarks)).max() <= 1  # of rounding
 
 
 # --- weights ---------------------------------------------------------------------------------------------
@@ -181,29 +181,35 @@ def test_embeddings_are_unit_vectors(judge: SyntheticIdentity, faces: tuple[np.n
     np.testing.assert_allclose(judge.embed(frames[many], landmarks[many]), vectors[many], atol=1e-5)
 
 
+def areas(vectors: np.ndarray) -> tuple[float, float]:
+    """Areas under the ROC curve of unit vectors (people, looks, D).
+
+    The first is that of one person in two looks against two people in two looks, the second that of one
+    person in two looks against two people in the same look.
+    """
+    flat = vectors.reshape(PEOPLE * LOOKS, -1)
+    cosines = flat @ flat.T
+    person, look = np.divmod(np.arange(PEOPLE * LOOKS), LOOKS)
+    same_person, same_look = person[:, None] == person, look[:, None] == look
+    own = cosines[same_person & ~same_look][:, None]
+    return (
+        float((own > cosines[~same_person & ~same_look]).mean()),
+        float((own > cosines[~same_person & same_look]).mean()),
+    )
+
+
 def test_people_are_told_apart_whatever_they_wear(
     judge: SyntheticIdentity, faces: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """Areas under the ROC curve: one person in two looks against two people, also two in the same look."""
-
-    def areas(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-        strangers = ~np.eye(PEOPLE, dtype=bool)
-        own = np.diag(first @ second.T)[:, None]
-        others = (first @ second.T)[strangers]
-        alike = np.concatenate([(look @ look.T)[strangers] for look in (first, second)])
-        return float((own > others).mean()), float((own > alike).mean())
-
-    frames, landmarks = faces
-    first, second = (judge.embed(frames[:, look], landmarks[:, look]) for look in range(LOOKS))
-    other_look, same_look = areas(first, second)
-    assert other_look > 0.88
-    assert same_look > 0.8
+    frames, landmarks = (part.reshape(-1, *part.shape[2:]) for part in faces)
+    other_look, same_look = areas(judge.embed(frames, landmarks).reshape(PEOPLE, LOOKS, -1))
+    assert other_look > 0.85
+    assert same_look > 0.7
 
     # Pixels alone see what is worn: two people in the same look are more alike than one person in two.
-    aligned = [align_faces(frames[:, look], landmarks[:, look]).astype(float) for look in range(LOOKS)]
-    mean_face = np.mean(aligned, axis=(0, 1))
-    pixels = [(faces_of_look - mean_face).reshape(PEOPLE, -1) for faces_of_look in aligned]
-    assert areas(*(p / np.linalg.norm(p, axis=1, keepdims=True) for p in pixels))[1] < 0.5
+    aligned = align_faces(frames, landmarks).astype(float)
+    pixels = (aligned - aligned.mean(0)).reshape(PEOPLE, LOOKS, -1)
+    assert areas(pixels / np.linalg.norm(pixels, axis=2, keepdims=True))[1] < 0.5
 
 
 def test_blur_and_another_size_leave_the_person(
@@ -226,7 +232,7 @@ def test_scores(judge: SyntheticIdentity, faces: tuple[np.ndarray, np.ndarray]) 
     assert list(true) == [metric.name for metric in IDENTITY_METRICS]
     assert true["identity_truth"] == pytest.approx(1, abs=1e-5)
     across = judge.embed(frames[0], landmarks[0])
-    assert true["identity"] == pytest.approx((1 + across[0] @ across[1]) / 2, abs=1e-5)
+    assert true["identity"] == pytest.approx((across @ across[0]).mean(), abs=1e-5)
 
     # Somebody else's face, brought to where a face is asked for, scores lower in both.
     brought = [similarity_matrix(landmarks[1, k], landmarks[0, k]) for k in range(LOOKS)]
@@ -240,9 +246,9 @@ def test_scores(judge: SyntheticIdentity, faces: tuple[np.ndarray, np.ndarray]) 
 
 def test_what_does_not_fit_is_refused(judge: SyntheticIdentity, faces: tuple[np.ndarray, np.ndarray]) -> None:
     frames, landmarks = faces
-    with pytest.raises(ValueError, match="the trial has 2 of 96 px"):
+    with pytest.raises(ValueError, match="the trial has 4 of 96 px"):
         judge.scores(frames[0][:1], trial(faces))
-    with pytest.raises(ValueError, match="the trial has 2 of 96 px"):
+    with pytest.raises(ValueError, match="the trial has 4 of 96 px"):
         judge.scores(frames[0][:, ::2, ::2], trial(faces))
     unknown = np.where(np.arange(478)[:, None] == 33, np.nan, landmarks[0])
     with pytest.raises(ValueError, match="finite landmarks"):

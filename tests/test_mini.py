@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from durian.evaluation.cross import evaluate_cross
+from durian.evaluation.cases import case_trials
+from durian.evaluation.judge import Task
+from durian.evaluation.methods import list_methods
+from durian.evaluation.run import evaluate
 from durian.pipeline import DurianPipeline
 from durian.pipeline.checkpoint import resolve_checkpoint
 
@@ -27,12 +30,13 @@ def test_mini_is_a_video_model(mini):
     assert mini.networks.denoising_unet.motion_modules()
 
 
-def test_mini_beats_the_baselines_and_uses_what_it_is_given(mini, shared_dir: Path):
-    report = evaluate_cross(shared_dir / "data" / "portraits-v0" / "cases", mini, limit=6)
-    scores = {name: report[name]["overall"] for name in ("model", "copy_portrait", "warp_paste")}
-    assert scores["model"]["psnr"] > scores["copy_portrait"]["psnr"] + 3
-    assert scores["model"]["psnr_attribute"] > scores["warp_paste"]["psnr_attribute"]
-    dependence = report["dependence"]
-    assert (
-        min(dependence[name] for name in ("attribute_removed", "attribute_swapped", "keypoints_swapped")) > 1
-    )
+def test_mini_beats_the_baselines_and_uses_what_it_is_given(mini, shared_dir: Path, tmp_path: Path):
+    refs = case_trials(shared_dir / "data" / "portraits-v0" / "cases", limit=6)
+    task = Task(tmp_path, tuple(list_methods({"mini": "mini"})), device="cpu", media=False)
+    report = evaluate(refs, task, protocol="cases", title="mini", animators={"mini": mini})
+    ours, copied, pasted = (report.table["all"][name] for name in ("mini", "copy_portrait", "warp_paste"))
+    assert ours["psnr"].mean > copied["psnr"].mean + 3
+    assert ours["psnr_attribute"].mean > pasted["psnr_attribute"].mean
+    losses = {title: loss.mean for title, loss in report.dependence["mini"].items()}
+    wanted = ("attribute removed", "attribute swapped", "keypoint images swapped")
+    assert min(losses[title] for title in wanted) > 1

@@ -271,7 +271,9 @@ def _evaluate(
         raise DurianError(f"{out}: is a file: give the name of a folder")
     refs = list_trials()
     methods = list_methods(_named(checkpoints), steps=steps, dependence=dependence)
-    task = Task(out, tuple(methods), WeightSources.parse(weights or ()), device, media)
+    # The identity embedding knows synthetic people only.
+    sources = WeightSources.parse(weights or ())
+    task = Task(out, tuple(methods), sources, device, media, synthetic=protocol == "cases")
     with progress_bars() as report_progress:
         report = evaluate(
             refs,
@@ -338,7 +340,9 @@ def _print(report: Report) -> None:
             ]
             table.add_row(f"{group} ({count})", method.title, *shown)
         table.add_section()
-    Console().print(table)
+    console = Console()
+    # A log or a pipe has no width of its own: rows stay whole there.
+    console.print(table, width=None if console.is_terminal else 120)
     for model, losses in report.dependence.items():
         for title, loss in losses.items():
             if loss.mean is not None:

@@ -97,4 +97,4 @@ def cases(
         )
     for name, entry in manifest["splits"].items():
         typer.echo(f"{name}: {entry['cases']} cases, pixels {entry['pixels'][:12]}")
-    typer.echo(f"Wrote {out}: score a checkpoint with durian evaluate cross --cases {out / 'single'}")
+    typer.echo(f"Wrote {out}: score a checkpoint with durian evaluate cases {out}")

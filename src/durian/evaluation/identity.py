@@ -36,7 +36,7 @@ IDENTITY_METRICS = (
         "identity",
         "higher",
         about="cosine of the synthetic-identity embeddings of frame and portrait, in [-1, 1]; "
-        "a copied portrait has 1, so read it beside identity_truth",
+        "a portrait copied to its place has nearly 1, so read it beside identity_truth",
     ),
     Metric(
         "identity_truth",

@@ -11,12 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
 
 from durian.errors import DurianError
+from durian.evaluation.identity import IDENTITY_METRICS, SyntheticIdentity
 from durian.evaluation.methods import Animator, Method, run_method
 from durian.evaluation.metrics import PIXEL_METRICS, pixel_scores
 from durian.evaluation.motion import MOTION_METRICS, MotionFidelity
@@ -26,6 +27,9 @@ from durian.evaluation.report import write_media
 from durian.evaluation.sequence import SEQUENCE_METRICS, sequence_scores
 from durian.evaluation.temporal import TEMPORAL_METRICS, Motion, temporal_scores
 from durian.evaluation.trial import Frames, Metric, Scores, Trial, TrialRef
+
+if TYPE_CHECKING:
+    from durian.portrait.landmarks import LandmarkDetector
 
 RECORDS, FEATURES = "records", "features"
 
@@ -43,6 +47,7 @@ class Task:
         weights: of the metrics that need published networks.
         device: of models and metrics; None is a GPU if there is one.
         media: whether pictures and videos are kept.
+        synthetic: whether the people are synthetic, whose identity the packaged embedding can tell.
     """
 
     folder: Path
@@ -50,10 +55,12 @@ class Task:
     weights: WeightSources = field(default_factory=WeightSources)
     device: str | None = None
     media: bool = True
+    synthetic: bool = False
 
     def metrics(self) -> list[Metric]:
         """All that is measured, in the order of the report."""
-        offline = (*PIXEL_METRICS, *TEMPORAL_METRICS, *MOTION_METRICS, *SEQUENCE_METRICS)
+        offline = (*PIXEL_METRICS, *MOTION_METRICS, *TEMPORAL_METRICS, *SEQUENCE_METRICS)
+        offline += IDENTITY_METRICS if self.synthetic else ()
         published = {METRIC_OF[name] for name in self.weights.given()}
         return [*offline, *(metric for name, metric in PERCEPTUAL_METRICS.items() if name in published)]
 
@@ -69,16 +76,23 @@ class Judge:
     Args:
         task: what is done.
         animators: models by checkpoint, in place of those that the task's checkpoints name.
+        detector: finds the landmarks of results; None is MediaPipe.
 
     Raises:
         DurianError: a checkpoint or weights are not there.
     """
 
-    def __init__(self, task: Task, animators: Mapping[str, Animator] | None = None):
+    def __init__(
+        self,
+        task: Task,
+        animators: Mapping[str, Animator] | None = None,
+        detector: LandmarkDetector | None = None,
+    ):
         self.task = task
         self._animators = dict(animators or {})
         self._stack = ExitStack()
-        self._motion = self._stack.enter_context(MotionFidelity())
+        self._motion = self._stack.enter_context(MotionFidelity(detector))
+        self._identity = SyntheticIdentity() if task.synthetic else None
         self._perceptual = None
         if task.weights.given():
             from durian.evaluation.perceptual.measure import PerceptualMetrics
@@ -162,6 +176,8 @@ class Judge:
         if method.kind != "ablation":  # which is made for its losses alone
             scores |= temporal_scores(frames, trial, flow) | self._motion.scores(frames, trial)
             scores |= sequence_scores(frames, trial) if method.kind != "truth" else {}
+            if self._identity is not None:
+                scores |= self._identity.scores(frames, trial)
             if self._perceptual is not None:
                 scores |= self._perceptual.scores(frames, trial)
                 self._keep_features(method, trial, frames)

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from durian.errors import DurianError
 from durian.evaluation.baselines import BASELINES, baseline_frames
 from durian.evaluation.cases import resize
+from durian.evaluation.sequence import LONG
 from durian.evaluation.trial import Frames, Request, Trial, TrialRef
 from durian.portrait.inputs import AnimationInputs
 from durian.portrait.keypoints import draw_keypoints
@@ -172,9 +173,10 @@ def run_method(
 def _without(
     what: str, trial: Trial, request: Request, size: int, partners: Sequence[TrialRef]
 ) -> tuple[AnimationInputs, dict[str, Any]] | None:
-    """Inputs and options of an ablation; None where several attributes, or two blended, are transferred."""
+    """Inputs and options of an ablation; None where several attributes, or two blended, are transferred, and
+    of long clips, which would tell the same at great cost."""
     inputs = request.inputs
-    if len(trial.attributes) != 1 or request.interpolate_to is not None:
+    if len(trial.attributes) != 1 or request.interpolate_to is not None or len(trial.keypoints) >= LONG:
         return None
     if what == "attribute_removed":
         return inputs, {"drop_attribute_tokens": True}

@@ -8,8 +8,6 @@ pull up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -192,32 +190,3 @@ def _check(frames: Frames, targets: Frames) -> None:
             f"frames {frames.shape} {frames.dtype} and targets {targets.shape} {targets.dtype} "
             "must be uint8 of the same shape"
         )
-
-
-# --- for `durian.evaluation.cross` ------------------------------------------------------------------------
-
-METRICS = ("psnr", "ssim", "l1", "psnr_attribute")
-
-
-def score(
-    frames: Frames, targets: Frames, attribute_region: Bool[np.ndarray, "F S S"]
-) -> dict[str, float | None]:
-    """All of `METRICS`; `psnr_attribute` is the PSNR over `attribute_region`, None where that is empty."""
-    return {
-        "psnr": psnr(frames, targets),
-        "ssim": ssim(frames, targets),
-        "l1": l1(frames, targets),
-        "psnr_attribute": psnr(frames, targets, attribute_region),
-    }
-
-
-def mean_scores(scores: Iterable[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Mean over cases of every metric; a case without a value is left out of that metric's mean."""
-    scores = list(scores)
-    return {name: mean(case[name] for case in scores) for name in METRICS}
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that are there, None where there are none."""
-    present = [value for value in values if value is not None]
-    return float(np.mean(present)) if present else None

@@ -6,15 +6,19 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from durian.errors import DurianError
 from durian.evaluation.judge import Judge, Task, read_record
 from durian.evaluation.methods import Animator
 from durian.evaluation.report import Report, build_report, write_report
+from durian.evaluation.report.sheet import write_sheet
 from durian.evaluation.set_scores import set_scores
 from durian.evaluation.trial import TrialRef
 from durian.work import available_cores, run_jobs
+
+if TYPE_CHECKING:
+    from durian.portrait.landmarks import LandmarkDetector
 
 _PACKAGES = ("durian", "torch", "diffusers", "mediapipe", "opencv-python-headless", "numpy")
 _PARTNERS = 5
@@ -39,16 +43,17 @@ def evaluate(
     settings: Mapping[str, Any] | None = None,
     workers: int = 1,
     animators: Mapping[str, Animator] | None = None,
+    detector: LandmarkDetector | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Score trials and write the report into the task's folder, going on from what the folder holds.
+    """Score trials and write report and contact sheet into the task's folder, going on from what it holds.
 
     Args:
         refs: the trials.
         task: methods, metrics and the folder.
         protocol, title, settings: of the report.
         workers: processes; models are loaded in each.
-        animators: models by checkpoint, in place of those that the task's checkpoints name (one worker).
+        animators, detector: as `Judge` takes them; only with one worker.
         progress: called with trials done and trials in all.
 
     Raises:
@@ -61,8 +66,8 @@ def evaluate(
     if progress is not None:
         progress(0, len(refs))
     jobs = [(task, ref, _partners(refs, index), workers) for index, ref in enumerate(refs)]
-    if animators is not None or workers == 1:
-        with Judge(task, animators) as judge:
+    if workers == 1:
+        with Judge(task, animators, detector) as judge:
             for done, (_, ref, partners, _) in enumerate(jobs, 1):
                 judge.score(ref, partners)
                 if progress is not None:
@@ -73,6 +78,8 @@ def evaluate(
                 progress(done, len(refs))
     report = collect(refs, task, protocol=protocol, title=title, settings=settings)
     write_report(task.folder, report)
+    if task.media:
+        write_sheet(task.folder, report)
     return report
 
 
