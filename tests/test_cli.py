@@ -399,6 +399,10 @@ def test_evaluate_writes_a_report_prints_a_table_and_compares(cases: Path, tmp_p
     assert main(["evaluate", "compare", str(out), str(out / "report.json"), "--out", str(page)]) == 0
     assert "warp paste" in page.read_text("utf-8")
 
+    assert main(["evaluate", "contest", str(out), "--against", "warp_paste", "--group", "single, hair"]) == 0
+    assert "| **warp paste** |" in capfd.readouterr().out
+    assert "no method 'paste'" in _refusal(["evaluate", "contest", str(out), "--against", "paste"], capfd)
+
 
 def test_a_broken_case_is_named_and_the_others_are_scored(cases: Path, tmp_path: Path, capfd) -> None:
     shutil.copytree(cases / "single", tmp_path / "cases")

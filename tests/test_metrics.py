@@ -204,19 +204,6 @@ def test_exact_frames_score_at_the_cap() -> None:
     assert scores.pop("psnr_rest") is None
     for name, value in scores.items():
         assert value == (100 if "psnr" in name else 0 if "l1" in name else 1), name
-    assert metrics.score(frames, frames, everywhere) == {
-        "psnr": 100,
-        "ssim": 1,
-        "l1": 0,
-        "psnr_attribute": 100,
-    }
-
-
-def test_means_leave_out_what_is_missing() -> None:
-    full = {"psnr": 10.0, "ssim": 0.5, "l1": 0.1, "psnr_attribute": 8.0}
-    got = metrics.mean_scores([full, full | {"psnr": 20.0, "psnr_attribute": None}])
-    assert got == pytest.approx({"psnr": 15, "ssim": 0.5, "l1": 0.1, "psnr_attribute": 8})
-    assert metrics.mean([None]) is None
 
 
 def test_without_truth_there_are_no_pixel_scores() -> None:

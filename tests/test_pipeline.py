@@ -233,11 +233,18 @@ def break_index(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps(index))
 
 
+def forget_attribute_net(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    del index["attribute_net"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
         (break_weights, "missing .*conv_in.weight.* unexpected .*surprise"),
         (break_index, "unknown class 'os.system'"),
+        (forget_attribute_net, "DNet expects two ReferenceNets"),
         (lambda f: (f / "model_index.json").write_text("{"), "cannot read"),
         (lambda f: (f / "model_index.json").write_text("{}"), "not of a Durian checkpoint"),
         (lambda f: (f / "model_index.json").unlink(), "not a checkpoint"),

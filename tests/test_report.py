@@ -20,6 +20,7 @@ from durian.evaluation.report import (
     build_report,
     compare,
     compare_markdown,
+    contest_markdown,
     html,
     markdown,
     read_report,
@@ -344,6 +345,29 @@ def test_markdown(report: Report) -> None:
     assert any(line.startswith("| mini | attribute removed | PSNR | 3.11 dB") for line in lines)
     tables = [line for line in lines if line.startswith("|")]
     assert all(line.endswith("|") for line in tables)
+
+
+def test_a_contest_holds_every_method_against_one(report: Report) -> None:
+    lines = contest_markdown(report, "paste", ["all", "single, hat"], ["psnr", "l1"]).splitlines()
+    assert lines[0].startswith(
+        "| against warp and paste | all: PSNR, dB ↑ | all: L1 ↓ | single, hat: PSNR, dB ↑ |"
+    )
+    ours = next(line for line in lines if line.startswith("| mini |")).split(" | ")
+    theirs = next(line for line in lines if line.startswith("| **warp and paste** |")).split(" | ")
+    # 1 + 0.02 · index over 12 cases; the odd ones, all hats, have a rival's L1 of half as much.
+    assert "(+1.11 [" in ours[1]
+    assert "▲" in ours[1]
+    assert "(+0.0500 [" in ours[2] or "(+0.050 [" in ours[2]
+    assert "▼" in ours[2]
+    assert "(" not in "".join(theirs)
+    assert "truth" not in "".join(lines)
+    for name, arguments in (
+        ("method", ("paster",)),
+        ("group", ("paste", ["hats"])),
+        ("metric", ("paste", ["all"], ["fid"])),
+    ):
+        with pytest.raises(DurianError, match=f"no {name} "):
+            contest_markdown(report, *arguments)
 
 
 def test_nothing_of_a_report_is_taken_for_markup() -> None:

@@ -203,6 +203,26 @@ def compare(
     typer.echo(f"Wrote {out}.")
 
 
+@evaluate_app.command()
+def contest(
+    report: Annotated[Path, typer.Argument(help="A report.json or its folder.")],
+    against: Annotated[str, typer.Option(help="The method that all others are held against.")],
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="Of cases, such as single; may be given again.", show_default="all"),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Such as psnr; may be given again.", show_default="psnr, psnr_attribute"),
+    ] = None,
+) -> None:
+    """Print every method of a report against one of them, paired by case, with 95 % intervals."""
+    from durian.evaluation.report import contest_markdown, read_report
+
+    metrics = metric or ["psnr", "psnr_attribute"]
+    typer.echo(contest_markdown(read_report(report), against, group or ["all"], metrics), nl=False)
+
+
 def _evaluate_videos(
     protocol: str,
     videos: Path,
@@ -322,13 +342,15 @@ def _print(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from durian.evaluation.report.schema import ALL
+
     columns = [name for name in _COLUMNS if name in report.metrics]
     table = Table("cases", "method", title=report.title)
     for name in columns:
         info = report.metrics[name]
         table.add_column(f"{info.title} {'↑' if info.better == 'higher' else '↓'}", justify="right")
     for group, count in report.groups.items():
-        if group.count(",") > 1:
+        if group.count(",") > 1 or (group != ALL and count == report.groups[ALL]):
             continue
         for name, method in report.methods.items():
             if method.kind == "ablation" or name not in report.table.get(group, {}):
@@ -340,9 +362,8 @@ def _print(report: Report) -> None:
             ]
             table.add_row(f"{group} ({count})", method.title, *shown)
         table.add_section()
-    console = Console()
     # A log or a pipe has no width of its own: rows stay whole there.
-    console.print(table, width=None if console.is_terminal else 120)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
     for model, losses in report.dependence.items():
         for title, loss in losses.items():
             if loss.mean is not None:

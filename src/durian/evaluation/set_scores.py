@@ -38,7 +38,7 @@ def _distances(task: Task, ids: Sequence[str], method: str, truth: str) -> dict[
     paths = [tuple(features_path(task.folder, name, each) for each in (method, truth)) for name in ids]
     pairs = [(_read(ours), _read(theirs)) for ours, theirs in paths if ours.is_file() and theirs.is_file()]
     names = sorted({name for pair in pairs for name in pair[0].keys() & pair[1].keys()})
-    return {name: frechet_distance(*(_stack(pairs, side, name) for side in (0, 1))) for name in names}
+    return {name: frechet_distance(_stack(pairs, 0, name), _stack(pairs, 1, name)) for name in names}
 
 
 def _stack(pairs: Sequence[tuple[dict, dict]], side: int, name: str) -> np.ndarray:

@@ -135,9 +135,10 @@ def load_networks(checkpoint: str | Path) -> Networks:
     folder = resolve_checkpoint(checkpoint)
     index = read_index(folder)
     names = (*COMPONENTS, *(name for name in OPTIONAL_COMPONENTS if name in index))
-    parts = {name: _load_component(folder / name, index.get(name)) for name in names}
+    parts: dict[str, Any] = dict.fromkeys(OPTIONAL_COMPONENTS)
+    parts |= {name: _load_component(folder / name, index.get(name)) for name in names}
     try:
-        return Networks(**dict.fromkeys(OPTIONAL_COMPONENTS) | parts)
+        return Networks(**parts)
     except ValueError as error:
         raise DurianError(f"cannot load {folder}: {error}") from error
 

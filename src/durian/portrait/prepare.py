@@ -11,16 +11,15 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from durian.errors import DurianError
-from durian.portrait.aligner import align_mask
 from durian.portrait.attributes import check_attribute
 from durian.portrait.crop import FaceCrop
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.landmarks import LandmarkDetector, MediaPipeLandmarks
 from durian.portrait.masks import AttributeMasker, FallbackMasker
+from durian.portrait.portrait_mask import portrait_mask as unite_masks
 from durian.portrait.retarget import retarget
 
 _MASKING_SIZE = 384  # attributes are searched in crops of at least this side, whatever the model's size
-_MARGIN = 0.02  # M_port grows by this part of the image's side, so that no rim of the old hair is left
 _LEAST = 0.002  # of the image must be the attribute
 
 
@@ -82,18 +81,17 @@ def prepare(
                 )
             references[name] = Reference(donor.image, mask, donor.landmarks)
         if portrait_mask is not None:
-            masks = [person.own(portrait_mask)]
+            own = person.own(portrait_mask)
         else:
-            masks = [person.find(name, find_mask) for name in references]
-        masks += [
-            align_mask(each.mask, each.landmarks, person.landmarks, size) for each in references.values()
-        ]
+            own = np.max([person.find(name, find_mask) for name in references], axis=0)
         # The video's detector follows one face from frame to frame, the photos' must not.
         find_in_video = detector or stack.enter_context(MediaPipeLandmarks(static=False))
         motion = driving_landmarks(driving, find_in_video, progress)
 
     return AnimationInputs(
-        portrait=Reference(person.image, _grow(np.max(masks, axis=0), _MARGIN * size), person.landmarks),
+        portrait=Reference(
+            person.image, unite_masks(own, person.landmarks, references.values()), person.landmarks
+        ),
         attributes=references,
         keypoints=retarget(motion, person.landmarks),
         fps=fps,
@@ -157,9 +155,3 @@ class _Photo:
 
 def _size_text(shape: tuple[int, int]) -> str:
     return f"{shape[1]}×{shape[0]} pixels"
-
-
-def _grow(mask: np.ndarray, by: float) -> np.ndarray:
-    radius = max(1, round(by))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(mask, kernel)

@@ -2,6 +2,7 @@
 
 from durian.evaluation.report.build import build_report
 from durian.evaluation.report.comparison import Comparison, compare, compare_markdown
+from durian.evaluation.report.contest import contest_markdown
 from durian.evaluation.report.media import write_media
 from durian.evaluation.report.page import html
 from durian.evaluation.report.schema import CaseScores, Cell, Loss, Method, MetricInfo, Report, Skipped
@@ -20,6 +21,7 @@ __all__ = [
     "build_report",
     "compare",
     "compare_markdown",
+    "contest_markdown",
     "html",
     "markdown",
     "read_report",
