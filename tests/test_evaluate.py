@@ -15,11 +15,13 @@ from PIL import Image
 from durian.errors import DurianError
 from durian.evaluation.baselines import warp_paste
 from durian.evaluation.cases import case_trials
-from durian.evaluation.judge import Judge, Task, read_record
+from durian.evaluation.judge import Judge, Task, features_path, read_record
 from durian.evaluation.methods import DEPENDENCE, Method, list_methods, run_method
+from durian.evaluation.perceptual import WeightSources
 from durian.evaluation.report import Report, read_report
 from durian.evaluation.run import evaluate
 from durian.evaluation.sequence import LONG, sequence_scores
+from durian.evaluation.set_scores import set_scores
 from durian.evaluation.trial import Trial, TrialRef
 from durian.portrait.inputs import AnimationInputs
 from durian.portrait.keypoints import draw_keypoints
@@ -308,6 +310,28 @@ def test_methods_are_named_and_known(tmp_path: Path) -> None:
         list_methods({"truth": "mini"})
     with pytest.raises(DurianError, match="no checkpoint 'absent'"):
         list_methods({"absent": "absent"})
+
+
+def test_metrics_of_whole_sets_compare_with_the_truth_by_group(tmp_path: Path) -> None:
+    methods = (*list_methods({}),)
+    task = Task(tmp_path, methods, WeightSources(inception="somewhere"))
+    rng = np.random.default_rng(0)
+    cases = []
+    for index in range(8):
+        name, group = f"single/{index}", "near" if index < 4 else "far"
+        cases.append({"id": name, "groups": [group]})
+        truth = rng.normal(size=(16, 3)).astype(np.float32)
+        found = {"truth": truth, "warp_paste": truth + (0 if group == "near" else 2)}
+        for method, features in found.items():
+            path = features_path(tmp_path, name, method)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, allow_pickle=False, fid=features)
+    scores = set_scores(task, cases)
+    assert set(scores) == {"all", "near", "far"}
+    assert scores["near"]["warp_paste"]["fid"] == pytest.approx(0, abs=1e-4)
+    assert scores["far"]["warp_paste"]["fid"] == pytest.approx(3 * 2**2, rel=1e-3)  # three means moved by 2
+    assert scores["all"]["copy_portrait"] == {}
+    assert set_scores(Task(tmp_path, methods), cases) == {}
 
 
 def test_drift_is_what_is_lost_over_length(refs) -> None:

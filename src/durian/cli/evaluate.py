@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 evaluate_app = typer.Typer(help="Measure checkpoints, ours or anyone's.")
 
 _BASELINES_ONLY = "none"
-_COLUMNS = ("psnr", "psnr_attribute", "ssim", "flicker", "landmark_error")
+_COLUMNS = (
+    "psnr",
+    "psnr_attribute",
+    "ssim",
+    "flicker",
+    "warping_error",
+    "landmark_error",
+    "identity",
+    "clip_i",
+)
+"""Metrics for the terminal: the first six that were measured."""
 
 Output = Annotated[
     Path,
@@ -344,7 +354,8 @@ def _print(report: Report) -> None:
 
     from durian.evaluation.report.schema import ALL
 
-    columns = [name for name in _COLUMNS if name in report.metrics]
+    measured = {metric for row in report.table[ALL].values() for metric in row}
+    columns = [name for name in _COLUMNS if name in measured][:6]
     table = Table("cases", "method", title=report.title)
     for name in columns:
         info = report.metrics[name]

@@ -43,7 +43,9 @@ const span = (cell, digits, signed) =>
 
 const contest = keys(methods).filter(competes);
 const colour = (name) => (competes(name) ? `var(--hue${contest.indexOf(name) % 6})` : "var(--hue-out)");
-const named = (name) => [el("span", { class: "dot", style: `color: ${colour(name)}` }), methods[name].title];
+/** Of an ablation, whose it is comes first: two models have the same ones. */
+const titled = (name) => (methods[name].of ? `${methods[methods[name].of].title}, ${methods[name].title}` : methods[name].title);
+const named = (name) => [el("span", { class: "dot", style: `color: ${colour(name)}` }), titled(name)];
 
 // --- the state, which is also the address ----------------------------------------------------------------
 
@@ -102,7 +104,7 @@ const groupOptions = entries(groups).map(([name, count]) => [name, `${name === "
 const metricOptions = keys(metrics).map((name) => [name, heading(name)]);
 const byCase = keys(metrics).filter((metric) => cases.some((item) => keys(methods).some((name) => score(item, name, metric) != null)));
 const caseMetricOptions = () => metricOptions.filter(([name]) => byCase.includes(name) || name === state.metric);
-const methodOptions = (names) => names.map((name) => [name, methods[name].title]);
+const methodOptions = (names) => names.map((name) => [name, titled(name)]);
 
 // --- summary ---------------------------------------------------------------------------------------------
 
@@ -246,7 +248,7 @@ function overview() {
 
 const facts = [...new Set(cases.flatMap((item) => keys(item.facts)))];
 const sorts = () => [
-  ["score", `${methods[state.method].title}'s score`],
+  ["score", `${titled(state.method)}'s score`],
   ...(state.against ? [["gap", "difference"]] : []),
   ["seconds", "seconds"],
   ...facts.map((name) => [`fact:${name}`, name.replaceAll("_", " ")]),
@@ -303,7 +305,7 @@ function dots(item, range) {
     .filter(([, value]) => value != null)
     .map(([name, value]) =>
       el("circle", { cx: x(value), cy: 7, r: name === state.method ? 5 : 3.5, fill: colour(name), "fill-opacity": name === state.method ? 1 : 0.75 },
-        el("title", {}, `${methods[name].title}: ${number(value, metrics[state.metric].digits)}`)),
+        el("title", {}, `${titled(name)}: ${number(value, metrics[state.metric].digits)}`)),
     );
   const line = el("line", { x1: 0, x2: width, y1: 7, y2: 7, stroke: "var(--line)" });
   return el("svg", { width, height: 14, viewBox: `0 0 ${width} 14` }, line, parts.reverse());
@@ -375,7 +377,7 @@ function inside(item) {
     videos.length ? deck(videos, item.frames) : null,
     el("div", { class: "facts" }, el("span", { class: "chip" }, `${item.frames} frames`), item.groups.map((name) => el("span", { class: "chip" }, name)), known, link),
     el("div", { class: "scroll" }, scoreTable(item)),
-    state.against ? el("p", { class: "soft small" }, `Small: the difference to ${methods[state.against].title}.`) : null,
+    state.against ? el("p", { class: "soft small" }, `Small: the difference to ${titled(state.against)}.`) : null,
   );
 }
 
@@ -469,14 +471,14 @@ function caseList() {
   const gaps = found.map(gap).filter((value) => value != null);
   const won = gaps.filter((value) => goodness(value, state.metric) === "good").length;
   const count = `${found.length} of ${cases.length} cases` +
-    (state.against && gaps.length ? `; ${methods[state.method].title} is better than ${methods[state.against].title} in ${won} of ${gaps.length}` : "");
+    (state.against && gaps.length ? `; ${titled(state.method)} is better than ${titled(state.against)} in ${won} of ${gaps.length}` : "");
   const more = shown.length < found.length
     ? el("button", { class: "tool", style: "margin-top: 12px", onclick: () => { everything = true; draw(); } }, `Show all ${found.length}`)
     : null;
   return [
     el("p", { class: "soft small", style: "margin-bottom: 6px" }, count),
     el("div", { class: "legend" }, contest.map((name) => el("span", {}, named(name)))),
-    el("div", { class: "columns" }, ["", "case", "attributes", heading(state.metric), methods[state.method].title, state.against ? "difference" : ""].map((text) => el("span", {}, text))),
+    el("div", { class: "columns" }, ["", "case", "attributes", heading(state.metric), titled(state.method), state.against ? "difference" : ""].map((text) => el("span", {}, text))),
     el("div", { id: "list" }, shown.map((item) => caseNode(item, range))),
     more,
   ];

@@ -20,19 +20,30 @@ SHEET_FILE = "sheet.png"
 
 
 def write_sheet(folder: str | Path, report: Report) -> Path | None:
-    """Draw worst, median and best case by the first competing method's PSNR into `folder`/sheet.png.
+    """Draw worst, median and best case by the first competing method into `folder`/sheet.png.
 
-    A block a case: what went in, then a line of frames for the truth and for each competing method.
+    A block a case: what went in, then a line of frames for the truth and for each competing method. Order
+    is by PSNR, or where there is no truth by the landmarks' error.
 
     Returns:
-        None where no case has media, or no method a PSNR.
+        None where no case has media and such a score.
     """
     folder = Path(folder)
     judge = next(iter(report.contestants()), None)
-    cases = [case for case in report.cases if case.media and case.scores.get(judge or "", {}).get("psnr")]
-    if not cases or judge is None:
+    ranked: list[CaseScores] = []
+    for metric, sign in (("psnr", 1), ("landmark_error", -1)):
+        values = {
+            case.id: sign * value
+            for case in report.cases
+            if case.media and (value := case.scores.get(judge or "", {}).get(metric)) is not None
+        }
+        if values:
+            ranked = sorted(
+                (case for case in report.cases if case.id in values), key=lambda case: values[case.id]
+            )
+            break
+    if not ranked:
         return None
-    ranked = sorted(cases, key=lambda case: case.scores[judge]["psnr"] or 0)
     picked = {0: "worst", len(ranked) // 2: "median", len(ranked) - 1: "best"}
     blocks = [
         block

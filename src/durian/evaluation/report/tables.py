@@ -61,7 +61,11 @@ def _group_table(report: Report, group: str, count: int) -> list[str]:
     for name, method in report.methods.items():
         if name not in report.table.get(group, {}):
             continue
-        title = escape(method.title) if name in report.contestants() else f"*{escape(method.title)}*"
+        title = escape(method.title)
+        if method.of is not None:  # two models have the same ablations
+            title = f"{escape(report.methods[method.of].title)}, {title}"
+        if name not in report.contestants():
+            title = f"*{title}*"
         cells = [
             cell_text(report.cell(group, name, metric), report.metrics[metric], count, name in best[metric])
             for metric in shown
