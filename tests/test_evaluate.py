@@ -16,7 +16,7 @@ from durian.errors import DurianError
 from durian.evaluation.baselines import warp_paste
 from durian.evaluation.cases import case_trials
 from durian.evaluation.judge import Judge, Task, features_path, read_record
-from durian.evaluation.methods import DEPENDENCE, Method, list_methods, run_method
+from durian.evaluation.methods import DEPENDENCE, Method, ablation, list_methods, run_method
 from durian.evaluation.perceptual import WeightSources
 from durian.evaluation.report import Report, read_report
 from durian.evaluation.run import evaluate
@@ -31,6 +31,8 @@ from worlds import SIZE, write_case, write_world
 class Model:
     """A model made of a function of its inputs; keeps what it was called with."""
 
+    moves_by_image = False
+
     def __init__(self, function: Callable[..., np.ndarray], size: int = SIZE) -> None:
         self.function, self.size, self.calls = function, size, []
 
@@ -42,11 +44,7 @@ class Model:
 def model_methods(name: str = "oracle") -> tuple[Method, ...]:
     """A model, its ablations and the baselines, as `list_methods` makes them of a checkpoint."""
     model = Method(name, "model", name, fingerprint="1")
-    ablations = [
-        dataclasses.replace(model, name=f"{name}, {lost.title}", kind="ablation", of=name, dependence=key)
-        for key, lost in DEPENDENCE.items()
-    ]
-    return (model, *list_methods({}), *ablations)
+    return (model, *list_methods({}), *(ablation(model, lost) for lost in DEPENDENCE))
 
 
 def nobody(image: np.ndarray) -> None:
@@ -176,6 +174,14 @@ def test_how_a_model_is_called(refs, tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         keypoints["keypoint_images"], [draw_keypoints(each, SIZE) for each in other.keypoints]
     )
+
+
+def test_where_the_images_are_all_of_the_motion_it_is_swapped_once(refs, tmp_path: Path) -> None:
+    model = oracle(refs)
+    model.moves_by_image = True
+    losses = run(refs[2:4], tmp_path, model).dependence["oracle"]
+    assert len(model.calls) == 2 * 3  # the full one, without tokens, with other images; no one to swap with
+    assert losses["motion swapped"] == losses["keypoint images swapped"]
 
 
 def test_shorter_motions_go_round(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from durian.pipeline.checkpoint import build_sd15, load_networks, save_checkpoin
 from durian.pipeline.sampling import sample_latents
 from durian.pipeline.windows import frame_windows, window_weights
 from durian.portrait.guidance import aligned_guidance
+from durian.portrait.keypoints import draw_keypoints
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference, tiny_unet
 
 
@@ -141,6 +142,15 @@ def test_aligned_guidance_reaches_the_network():
     before = guided.animate(inputs)
     torch.nn.init.zeros_(guided.networks.denoising_unet.conv_guidance.weight)
     assert difference(before, guided.animate(inputs)) > 0.02
+
+
+def test_a_model_says_whether_the_images_are_all_of_its_motion(pipeline):
+    assert pipeline.moves_by_image
+    assert not tiny_pipeline(guidance_channels=8).moves_by_image
+    inputs = tiny_inputs(2)
+    images = np.stack([draw_keypoints(points + 3, 32) for points in inputs.keypoints])
+    moved = dataclasses.replace(inputs, keypoints=inputs.keypoints + 3)
+    assert (pipeline.animate(inputs, keypoint_images=images) == pipeline.animate(moved)).all()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import numpy as np
 
 from durian.errors import DurianError
 from durian.evaluation.identity import IDENTITY_METRICS, SyntheticIdentity
-from durian.evaluation.methods import Animator, Method, run_method
+from durian.evaluation.methods import Animator, Method, run_method, swapped_images
 from durian.evaluation.metrics import PIXEL_METRICS, pixel_scores
 from durian.evaluation.motion import MOTION_METRICS, MotionFidelity
 from durian.evaluation.perceptual import PERCEPTUAL_METRICS, WeightSources
@@ -125,7 +125,9 @@ class Judge:
             return
         try:
             trial = ref.load()
-            made = {method.name: self._run(method, trial, partners) for method in todo}
+            made: dict[str, tuple[Frames | None, float]] = {}
+            for method in todo:
+                made[method.name] = self._run(method, trial, partners, made)
         except DurianError as error:
             write_record(self.task.folder, ref, {"id": ref.id, "skipped": " ".join(str(error).split())})
             return
@@ -152,8 +154,18 @@ class Judge:
             content["media"] |= write_media(self.task.folder, trial, shown)
         write_record(self.task.folder, ref, content)
 
-    def _run(self, method: Method, trial: Trial, partners: Sequence[TrialRef]) -> tuple[Frames | None, float]:
+    def _run(
+        self,
+        method: Method,
+        trial: Trial,
+        partners: Sequence[TrialRef],
+        made: Mapping[str, tuple[Frames | None, float]],
+    ) -> tuple[Frames | None, float]:
         animator = None if method.checkpoint is None else self._animator(method.checkpoint)
+        if method.dependence == "motion_swapped" and animator is not None and animator.moves_by_image:
+            same = next((m for m in self.task.methods if m == swapped_images(method)), None)
+            if same is not None and same.name in made:  # then the frames are the same too
+                return made[same.name]
         started = time.perf_counter()
         frames = run_method(method, trial, animator, partners)
         return frames, time.perf_counter() - started

@@ -29,6 +29,11 @@ class Animator(Protocol):
         """Side of its images in pixels."""
         ...
 
+    @property
+    def moves_by_image(self) -> bool:
+        """Whether all that it is told of the motion are the keypoint images."""
+        ...
+
     def animate(self, inputs: AnimationInputs, **options: Any) -> UInt8[np.ndarray, "F size size 3"]:
         """The animation of `inputs`; options as `DurianPipeline.animate` has them."""
         ...
@@ -122,13 +127,22 @@ def list_methods(
     if truth:
         methods.append(Method("truth", "truth"))
     for model in models if dependence else ():
-        for key, lost in DEPENDENCE.items():
-            name = f"{model.name}, {lost.title}"
-            methods.append(replace(model, name=name, kind="ablation", of=model.name, dependence=key))
+        methods += [ablation(model, name) for name in DEPENDENCE]
     names = [method.name for method in methods]
     if twice := {name for name in names if names.count(name) > 1}:
         raise DurianError(f"{twice.pop()!r} cannot be a model's name: another method is called so")
     return methods
+
+
+def ablation(model: Method, dependence: str) -> Method:
+    """A model without one of the conditions of `DEPENDENCE`."""
+    name = f"{model.name}, {DEPENDENCE[dependence].title}"
+    return replace(model, name=name, kind="ablation", of=model.name, dependence=dependence)
+
+
+def swapped_images(method: Method) -> Method:
+    """Of the ablation whose whole motion is swapped, that in which the keypoint images alone are."""
+    return ablation(replace(method, name=method.of or method.name), "keypoints_swapped")
 
 
 def weights_hash(folder: Path) -> str:

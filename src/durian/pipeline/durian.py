@@ -108,6 +108,13 @@ class DurianPipeline:
     def dtype(self) -> torch.dtype:
         return self.networks.denoising_unet.dtype
 
+    @property
+    def moves_by_image(self) -> bool:
+        """Whether all that the model is told of the motion are the keypoint images."""
+        config = self.networks.denoising_unet.config
+        reads = self.networks.position_reader is not None or not config["position_frequencies"]
+        return reads and not config["guidance_channels"]
+
     def __call__(
         self,
         portrait: Image.Image,
