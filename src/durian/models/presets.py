@@ -173,8 +173,8 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 60 cross-identity cases, 1 step: PSNR 18.24, in the attribute 15.95 (warp and paste 16.90 / 14.69), by
-# `durian evaluate cross --cases cases --checkpoint mini`. Training took 114 minutes of a core, with
+# 80 cases of `single`, 1 step: PSNR 18.21, in the attribute 16.06 (warp and paste 17.68 / 15.20), by
+# `durian evaluate cases cases --split single`: docs/results.md. Training took 114 minutes of a core, with
 # `durian train configs/mini-stage1.yaml` and `configs/mini-stage2.yaml`, changed on the way: docs/mini.md.
 MINI = Preset(
     size=128,
