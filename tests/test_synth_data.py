@@ -13,7 +13,8 @@ import pytest
 from durian.cli import main
 from durian.data.clips import read_clips
 from durian.errors import DurianError
-from durian.evaluation.cases import Case, attribute_region
+from durian.evaluation.case_files import CaseFiles, attribute_region
+from durian.evaluation.cases import CaseOptions, load_case
 from durian.synth import benchmark, dataset
 from durian.synth.attributes import beard, glasses, hair, hat
 from durian.synth.benchmark import recipe, write_benchmark
@@ -126,10 +127,12 @@ def test_splits_are_what_their_names_say():
 
 def test_cases_are_what_evaluation_reads(tmp_path: Path):
     first = write_benchmark(tmp_path / "a", ["single"], limit=2, size=64, samples=1)
-    case = Case.load(tmp_path / "a" / "single" / "000_hair")
-    assert case.attribute == "hair"
+    path = tmp_path / "a" / "single" / "000_hair"
+    case = CaseFiles.read(path)
+    assert case.attributes == ("hair",)
     assert case.targets.shape == (8, 64, 64, 3)
-    assert case.inputs(64).keypoints.shape == (8, 478, 3)
+    trial = load_case(path, "single", 0, CaseOptions())
+    assert trial.request(64).inputs.keypoints.shape == (8, 478, 3)
     assert attribute_region(case.target_labels, "hair").any()
     content = json.loads((tmp_path / "a" / "single" / "000_hair" / "case.json").read_text())
     assert content["attributes"] == ["hair"]
