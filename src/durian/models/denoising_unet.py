@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -11,15 +12,17 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.controlnets.controlnet import zero_module
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D, MotionAdapter, UNetMotionModel
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from durian.models.positions import encode_positions, position_dim
+from durian.models.reference_copy import ReferenceCopy
 from durian.models.spatial_attention import (
     ReferenceCache,
     ReferenceFeatures,
     References,
     SpatialContext,
+    blend_copies,
     install_spatial_attention,
     project_references,
 )
@@ -48,6 +51,8 @@ class DenoisingUNet(UNetMotionModel):
             model has neither; a small one trained from scratch learns colours much sooner with them.
         joint_references: whether one ReferenceNet reads portrait and attribute together, so that what its
             tokens stand for are the latents and masks of both.
+        copy_heads: heads of `ReferenceCopy`, for models that predict the clean sample; 0 is the paper's
+            model. copy_factor: pixels a side that a latent cell unfolds to, of a lossless autoencoder.
     """
 
     @register_to_config
@@ -83,6 +88,8 @@ class DenoisingUNet(UNetMotionModel):
         guidance_channels: int = 0,
         pixel_values: bool = False,
         joint_references: bool = False,
+        copy_heads: int = 0,
+        copy_factor: int = 1,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -105,6 +112,16 @@ class DenoisingUNet(UNetMotionModel):
         pixel_channels = (in_channels + 1) * (2 if joint_references else 1) if pixel_values else 0
         install_spatial_attention(self, position_dim(position_frequencies), pixel_channels)
         self.conv_linear = nn.Conv2d(block_out_channels[0], out_channels, 1) if pixel_values else None
+        self.reference_copy = None
+        if copy_heads:
+            self.reference_copy = ReferenceCopy(
+                block_out_channels[0],
+                in_channels,
+                copy_heads,
+                copy_factor,
+                position_dim(position_frequencies),
+                norm_num_groups,
+            )
         self.conv_guidance = None
         if guidance_channels:
             # The same as further zero-initialised input channels of conv_in (Zhang et al., 2023), but
@@ -172,7 +189,7 @@ class DenoisingUNet(UNetMotionModel):
         new = tuple(
             key
             for key in model.state_dict()
-            if ".processor." in key or key.startswith(("conv_guidance.", "conv_linear."))
+            if ".processor." in key or key.startswith(("conv_guidance.", "conv_linear.", "reference_copy."))
         )
         load_strictly(model, weights, new_keys=new)
         return model
@@ -198,6 +215,7 @@ class DenoisingUNet(UNetMotionModel):
         references: References | None = None,
         positions: dict[int, Float[Tensor, "BF N P"]] | None = None,
         guidance: Float[Tensor, "BF G h w"] | None = None,
+        embedding_keep: Bool[Tensor, "B L"] | None = None,
     ) -> Float[Tensor, "B C F h w"]:
         """Predict noise, sample or velocity (whatever the scheduler was trained for).
 
@@ -209,6 +227,8 @@ class DenoisingUNet(UNetMotionModel):
             references: keys and values of the references.
             positions: of `encode_positions`, for the frames.
             guidance: aligned guidance for each frame.
+            embedding_keep: which tokens of `encoder_hidden_states` take part, at least one a sample; None
+                keeps all.
         """
         batch, _, frames = sample.shape[:3]
         timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
@@ -216,7 +236,11 @@ class DenoisingUNet(UNetMotionModel):
             timesteps = timesteps.expand(batch).repeat_interleave(frames)
         emb = self.time_embedding(self.time_proj(timesteps).to(sample.dtype))
         embedding = encoder_hidden_states.repeat_interleave(frames, 0)
-        context = {"context": SpatialContext(references, positions or None)}
+        bias = None
+        if embedding_keep is not None:
+            bias = torch.zeros_like(embedding[:, None, :, 0])
+            bias.masked_fill_(~embedding_keep.repeat_interleave(frames, 0)[:, None], -math.inf)
+        context = {"context": SpatialContext(references, positions or None, embedding_bias=bias)}
 
         hidden = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
         if keypoint_features is not None:
@@ -257,12 +281,20 @@ class DenoisingUNet(UNetMotionModel):
                 **extra,
             )
 
+        copies = shares = None
+        if self.reference_copy is not None and references is not None:
+            place = (positions or {}).get(hidden.shape[2] * hidden.shape[3])
+            copies = blend_copies(self.reference_copy, hidden, place, references)
+            hidden, shares = self.reference_copy(hidden, copies)
+
         out = hidden
         if self.conv_norm_out is not None and self.conv_act is not None:
             out = self.conv_act(self.conv_norm_out(out))
         out = self.conv_out(out)
         if self.conv_linear is not None:
             out = out + self.conv_linear(hidden)
+        if self.reference_copy is not None and copies is not None and shares is not None:
+            out = self.reference_copy.compose(out, copies, shares)
         return out.unflatten(0, (batch, frames)).transpose(1, 2)
 
 

@@ -11,14 +11,16 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from durian.portrait.head_shape import MAX_TILT, undo_parallax
+
 
 class PositionReader(ModelMixin, ConfigMixin):
     """Reads face coordinates off keypoint images, so that these are all that DNet is told of the motion.
 
     An option of the networks, for use with landmark-canonical positions (not in the paper). With
     coordinates computed from the landmarks beside the image, DNet learns to look at the coordinates alone
-    and ignores the image. The head's pose is read as an affine map of the image plane, which holds far
-    from the face too, and the face's shape and expression as a correction of it.
+    and ignores the image. The head's pose is read as a weak perspective of a head's rough shape, which holds
+    far from the face too, and the face's shape and expression as a correction of it.
 
     Args:
         grid: cells a side of the coordinates; the images are `factor` times as large.
@@ -35,7 +37,7 @@ class PositionReader(ModelMixin, ConfigMixin):
         side = grid
         for _ in channels[1:]:
             side = -(-side // 2)
-        self.affine = nn.Sequential(nn.Linear(channels[-1] * side**2, 128), nn.SiLU(), nn.Linear(128, 6))
+        self.pose = nn.Sequential(nn.Linear(channels[-1] * side**2, 128), nn.SiLU(), nn.Linear(128, 8))
         self.correction = nn.Sequential(
             nn.Conv2d(sum(channels[:3]) + 2, 32, 3, padding=1), nn.SiLU(), nn.Conv2d(32, 2, 3, padding=1)
         )
@@ -53,10 +55,13 @@ class PositionReader(ModelMixin, ConfigMixin):
         for layer in self.down:
             hidden = F.silu(layer(hidden))
             levels.append(hidden)
-        matrix = self.affine(hidden.flatten(1)).unflatten(1, (2, 3))
+        matrix, tilt = self.pose(hidden.flatten(1)).split((6, 2), 1)
+        matrix = matrix.unflatten(1, (2, 3))
         # An upright face in the middle that fills a third of the image's width, but for what is read.
         matrix = matrix + matrix.new_tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
         plane = torch.einsum("bij,bjyx->biyx", matrix[:, :, :2], place) + matrix[:, :, 2, None, None]
+        tilt = tilt * (MAX_TILT / tilt.norm(dim=1, keepdim=True).clamp(min=MAX_TILT))
+        plane = torch.stack(undo_parallax(*plane.unbind(1), *tilt.T[:, :, None, None]), 1)
         size = levels[0].shape[-2:]
         context = [F.interpolate(level, size, mode="bilinear") for level in levels[1:3]]
         correction = self.correction(torch.cat([levels[0], *context, plane], 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import torch
@@ -17,6 +17,9 @@ import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from durian.models.position_kernel import init_position_kernel
+from durian.models.reference_copy import CopySource, ReferenceCopy
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class ReferenceFeatures:
         keep: for each number of tokens N, which of them take part, (B, N); None keeps all.
         positions: for each number of tokens N, their encoded positions, (B, N, P); None without.
         pixels: for each number of tokens N, the latents and mask that they stand for, (B, N, c+1).
+        image: what `ReferenceCopy` copies from; None where DNet has none.
     """
 
     tokens: Mapping[str, Float[Tensor, "B N C"]]
     keep: Mapping[int, Bool[Tensor, "B N"]] | None = None
     positions: Mapping[int, Float[Tensor, "B N P"]] | None = None
     pixels: Mapping[int, Float[Tensor, "B N c"]] | None = None
+    image: Float[Tensor, "B c H W"] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,13 @@ class ReferenceCache:
         keys, values: for each spatial attention layer, (B, heads, R, D).
         bias: for each layer, what is added to the attention scores, (B, 1, 1, R): 0 where a token takes
             part and -inf where it does not; None where all do.
+        source: what `ReferenceCopy` copies from, where DNet has one.
     """
 
     keys: Mapping[str, Float[Tensor, "B heads R D"]]
     values: Mapping[str, Float[Tensor, "B heads R D"]]
     bias: Mapping[str, Float[Tensor, "B 1 1 R"]] | None = None
+    source: CopySource | None = None
 
     @staticmethod
     def concatenate(caches: Sequence[ReferenceCache]) -> ReferenceCache:
@@ -58,10 +65,12 @@ class ReferenceCache:
             return first
         keys = {layer: torch.cat([c.keys[layer] for c in caches], 2) for layer in first.keys}
         values = {layer: torch.cat([c.values[layer] for c in caches], 2) for layer in first.keys}
+        sources = [cache.source for cache in caches if cache.source is not None]
+        source = CopySource.concatenate(sources) if sources else None
         if all(cache.bias is None for cache in caches):
-            return ReferenceCache(keys, values)
+            return ReferenceCache(keys, values, source=source)
         bias = {layer: torch.cat([c.layer_bias(layer) for c in caches], 3) for layer in first.keys}
-        return ReferenceCache(keys, values, bias)
+        return ReferenceCache(keys, values, bias, source)
 
     def layer_bias(self, layer: str) -> Float[Tensor, "B 1 1 R"]:
         """This layer's bias, zeros where the cache has none."""
@@ -75,9 +84,9 @@ class ReferenceCache:
         hidden = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[
             :, None, None, None
         ]
-        return ReferenceCache(
-            self.keys, self.values, {layer: self.layer_bias(layer) + hidden for layer in self.keys}
-        )
+        source = self.source and replace(self.source, bias=self.source.full_bias() + hidden)
+        bias = {layer: self.layer_bias(layer) + hidden for layer in self.keys}
+        return ReferenceCache(self.keys, self.values, bias, source)
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,17 @@ class References:
     branches: tuple[ReferenceCache, ...]
     weights: Float[Tensor, "branches ..."] | None = None
 
+    def blend(self, outputs: Sequence[Float[Tensor, "BF ..."]]) -> Float[Tensor, "BF ..."]:
+        """The weighted sum of what each branch gives."""
+        if self.weights is None:
+            return outputs[0]
+        blended = torch.zeros_like(outputs[0])
+        for weight, output in zip(self.weights.to(outputs[0]), outputs, strict=True):
+            if weight.ndim:  # one weight a frame: (F,) → (B·F, 1 …)
+                weight = weight.repeat(len(output) // len(weight)).reshape(-1, *[1] * (output.ndim - 1))
+            blended = blended + weight * output
+        return blended
+
 
 @dataclass(frozen=True)
 class SpatialContext:
@@ -104,11 +124,14 @@ class SpatialContext:
         references: what to attend to beside the own tokens.
         positions: encoded positions of the own tokens by their number N, (B, N, P).
         record: where given, each spatial attention layer leaves its input tokens here.
+        embedding_bias: what is added to the scores of cross-attention: 0 where an embedding's token takes
+            part and -inf where it does not; None where all do.
     """
 
     references: References | None = None
     positions: Mapping[int, Float[Tensor, "B N P"]] | None = None
     record: dict[str, Tensor] | None = field(default=None)
+    embedding_bias: Float[Tensor, "BF 1 L"] | None = None
 
 
 class SpatialAttention(nn.Module):
@@ -135,25 +158,12 @@ class SpatialAttention(nn.Module):
             self.position_to_q = nn.Linear(position_dim, inner_dim, bias=False)
             self.position_to_k = nn.Linear(position_dim, inner_dim, bias=False)
             self.position_to_own_k = nn.Linear(position_dim, inner_dim, bias=False)
-            self._init_positions(heads, inner_dim // heads)
+            # With 1.6 a reference's token at the same place outweighs the thousands elsewhere.
+            init_position_kernel(
+                self.position_to_q, self.position_to_k, heads, 1.6, own_k=self.position_to_own_k
+            )
         if pixel_channels:
             self.pixels_to_v = nn.Linear(pixel_channels, inner_dim, bias=False)
-
-    @torch.no_grad()
-    def _init_positions(self, heads: int, head_dim: int) -> None:
-        # The same orthogonal projection for queries and keys makes their product a kernel of the distance
-        # between two positions, exp(a·Σ cos(ω·Δ)): attention starts out local. The first half of a position
-        # is face coordinates and the second image coordinates; every other head starts with one of them.
-        # With a = 1.6 a reference's token at the same place outweighs the thousands elsewhere; half of it
-        # for the frame's own tokens, which are noise at first, makes them the choice where none is.
-        half = self.position_dim // 2
-        weight = torch.zeros(heads, head_dim, self.position_dim)
-        for head in range(heads):
-            projection = nn.init.orthogonal_(torch.empty(head_dim, half)) * (1.6 * math.sqrt(head_dim)) ** 0.5
-            weight[head, :, half * (head % 2) : half * (head % 2 + 1)] = projection
-        self.position_to_q.weight.copy_(weight.flatten(0, 1))
-        self.position_to_k.weight.copy_(weight.flatten(0, 1))
-        self.position_to_own_k.weight.copy_(weight.flatten(0, 1) / 2)
 
     def project(self, attn: Attention, features: ReferenceFeatures) -> tuple[Tensor, Tensor]:
         """Keys and values (B, heads, R, D) of a reference at this layer."""
@@ -194,16 +204,7 @@ class SpatialAttention(nn.Module):
         return dropout(project(out))
 
     def _attend_references(self, query: Tensor, key: Tensor, value: Tensor, references: References) -> Tensor:
-        outputs = [self._attend(query, key, value, cache) for cache in references.branches]
-        if references.weights is None:
-            return outputs[0]
-        weights = references.weights.to(query)
-        blended = torch.zeros_like(outputs[0])
-        for weight, output in zip(weights, outputs, strict=True):
-            if weight.ndim:  # one weight a frame: (F,) → (B·F, 1, 1, 1)
-                weight = weight.repeat(output.shape[0] // weight.shape[0])[:, None, None, None]
-            blended = blended + weight * output
-        return blended
+        return references.blend([self._attend(query, key, value, cache) for cache in references.branches])
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, cache: ReferenceCache) -> Tensor:
         reference_key, reference_value = cache.keys[self.layer], cache.values[self.layer]
@@ -219,7 +220,7 @@ class SpatialAttention(nn.Module):
 
 
 class EmbeddingAttention(AttnProcessor2_0):
-    """Cross-attention to image embeddings: diffusers' own, which also accepts (and ignores) the context."""
+    """Cross-attention to image embeddings: diffusers' own, with the context's bias on the embeddings' tokens."""
 
     def __call__(
         self,
@@ -229,6 +230,8 @@ class EmbeddingAttention(AttnProcessor2_0):
         attention_mask: Tensor | None = None,
         context: SpatialContext | None = None,
     ) -> Tensor:
+        if context is not None and context.embedding_bias is not None:
+            attention_mask = context.embedding_bias
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
 
 
@@ -266,11 +269,38 @@ def project_references(unet: nn.Module, features: ReferenceFeatures) -> Referenc
                 tensor.gather(2, kept[:, None, :, None].expand(-1, tensor.shape[1], -1, tensor.shape[3]))
                 for tensor in (keys[name], values[name])
             )
-            bias[name] = torch.zeros(padding.shape, device=padding.device).masked_fill(padding, -math.inf)[
-                :, None, None
-            ]
+            bias[name] = _hide(padding)
     padded = any(padding.any() for _, padding in selections.values())
-    return ReferenceCache(keys, values, bias if padded else None)
+    return ReferenceCache(keys, values, bias if padded else None, _copy_source(unet, features, selections))
+
+
+def _copy_source(
+    unet: nn.Module, features: ReferenceFeatures, selections: Mapping[int, tuple[Tensor, Tensor]]
+) -> CopySource | None:
+    copy = getattr(unet, "reference_copy", None)
+    if not isinstance(copy, ReferenceCopy) or features.image is None:
+        return None
+    tokens = features.tokens[next(iter(spatial_layers(unet)))]  # the finest
+    source = copy.project(tokens, (features.positions or {}).get(tokens.shape[1]), features.image)
+    if not selections:
+        return source
+    kept, padding = selections[tokens.shape[1]]
+    return source.select(kept, _hide(padding) if padding.any() else None)
+
+
+def _hide(hidden: Bool[Tensor, "B R"]) -> Float[Tensor, "B 1 1 R"]:
+    return torch.zeros(hidden.shape, device=hidden.device).masked_fill(hidden, -math.inf)[:, None, None]
+
+
+def blend_copies(
+    copy: ReferenceCopy,
+    hidden: Float[Tensor, "BF C h w"],
+    positions: Float[Tensor, "BF N P"] | None,
+    references: References,
+) -> Float[Tensor, "BF heads c H W"]:
+    """What `ReferenceCopy` finds in the references; of several branches the weighted sum."""
+    sources = [branch.source for branch in references.branches]
+    return references.blend([copy.look(hidden, positions, source) for source in sources if source])
 
 
 def _select(keep: Bool[Tensor, "B N"]) -> tuple[Int[Tensor, "B R"], Bool[Tensor, "B R"]]:

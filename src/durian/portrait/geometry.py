@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from durian.portrait.head_shape import MAX_TILT, undo_parallax
+
 # A spread of the face mesh that is stable under MediaPipe's noise: brows, eyes, nose, lips, jaw, cheeks.
 ANCHORS = (
     10, 338, 284, 251, 454, 361, 397, 379, 152, 150, 172, 132, 234, 21, 54, 109,  # oval
@@ -95,9 +97,11 @@ def canonical_positions(
 ) -> Float[np.ndarray, "grid grid 2"]:
     """Where each cell of an image lies in face coordinates.
 
-    Far from the face this is the inverse of the similarity that brings the mean face to the landmarks;
-    near landmarks a smooth residual (normalised Gaussian weights of width `sigma`) brings every landmark
-    to its own place on the mean face, so that a lip is at the same coordinates whatever pose and face.
+    Far from the face this is the inverse of the weak perspective that brings the mean face to the landmarks
+    and a head's rough shape (`head_shape`) with it, so that hair has the same coordinates when the head
+    turns; near landmarks a smooth residual (normalised Gaussian weights of width `sigma`) brings every
+    landmark to its own place on the mean face, so that a lip is at the same coordinates whatever pose and
+    face.
 
     Args:
         landmarks: in pixels of a `size`×`size` image; NaN gives positions relative to the image centre.
@@ -110,14 +114,25 @@ def canonical_positions(
     """
     centres = (np.arange(grid) + 0.5) * (size / grid)
     points = np.stack(np.meshgrid(centres, centres, indexing="xy"), -1).reshape(-1, 2)
-    anchors = np.asarray(landmarks, np.float64)[list(ANCHORS), :2]
+    anchors = np.asarray(landmarks, np.float64)[list(ANCHORS)]
     if not np.isfinite(anchors).all():
         return ((points - size / 2) / (size / 3)).reshape(grid, grid, 2).astype(np.float32)
-    template = face_template()[list(ANCHORS), :2].astype(np.float64)
+    template = face_template()[list(ANCHORS)].astype(np.float64)
     scale, rotation, shift = fit_similarity(template, anchors)
-    face = (points - shift) @ rotation / scale
-    anchors = (anchors - shift) @ rotation / scale
-    squared = ((face[:, None] - anchors[None]) ** 2).sum(-1)
+    face, seen = (
+        _face_coordinates(place, scale * rotation[:2], shift[:2]) for place in (points, anchors[:, :2])
+    )
+    squared = ((face[:, None] - seen[None]) ** 2).sum(-1)
     weight = np.exp(-squared / (2 * sigma**2))
-    residual = weight @ (template - anchors) / (weight.sum(1, keepdims=True) + 0.3)
+    residual = weight @ (template[:, :2] - seen) / (weight.sum(1, keepdims=True) + 0.3)
     return (face + residual).reshape(grid, grid, 2).astype(np.float32)
+
+
+def _face_coordinates(
+    places: Float[np.ndarray, "N 2"], projection: Float[np.ndarray, "2 3"], shift: Float[np.ndarray, " 2"]
+) -> Float[np.ndarray, "N 2"]:
+    """Where on a head, seen by a weak perspective, each place of the image lies."""
+    inverse = np.linalg.inv(projection[:, :2])
+    flat, tilt = (places - shift) @ inverse.T, inverse @ projection[:, 2]
+    tilt *= min(1.0, MAX_TILT / max(float(np.linalg.norm(tilt)), 1e-9))
+    return np.stack(undo_parallax(flat[:, 0], flat[:, 1], *tilt), -1)

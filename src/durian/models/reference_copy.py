@@ -1,0 +1,239 @@
+"""ReferenceCopy: pixels of the references, fetched from where attention looks, between tokens as well.
+
+An option of the networks (not in the paper). What attention alone brings from a reference is a mean of
+tokens, each a square of pixels: it cannot move them by less than a square, so a small model trained from
+scratch blurs. Here attention's mean *place* is what counts; the reference is sampled there at full
+resolution, as flow-based animation does (Siarohin et al., 2019), and the network says where to use it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.resnet import ResnetBlock2D
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from durian.models.position_kernel import init_position_kernel
+
+
+@dataclass(frozen=True)
+class CopySource:
+    """One or more references to copy from, projected once for a whole animation.
+
+    Attributes:
+        keys: (B, heads, R, D).
+        places: where each token lies in its reference, x and y in [-1, 1].
+        owner: which reference each token is of, (R,).
+        images: latents unfolded to pixels, hidden parts 0, and last the visibility; by reference.
+        bias: added to the scores, 0 or -inf; None where all tokens take part.
+    """
+
+    keys: Float[Tensor, "B heads R D"]
+    places: Float[Tensor, "B R 2"]
+    owner: Float[Tensor, " R"]
+    images: tuple[Float[Tensor, "B c H W"], ...]
+    bias: Float[Tensor, "B 1 1 R"] | None = None
+
+    @staticmethod
+    def concatenate(sources: Sequence[CopySource]) -> CopySource:
+        """Width-wise composition, as of keys and values in spatial attention."""
+        owners, count = [], 0
+        for source in sources:
+            owners.append(source.owner + count)
+            count += len(source.images)
+        biased = any(source.bias is not None for source in sources)
+        return CopySource(
+            torch.cat([source.keys for source in sources], 2),
+            torch.cat([source.places for source in sources], 1),
+            torch.cat(owners),
+            tuple(image for source in sources for image in source.images),
+            torch.cat([source.full_bias() for source in sources], 3) if biased else None,
+        )
+
+    def full_bias(self) -> Float[Tensor, "B 1 1 R"]:
+        """The bias, zeros where there is none."""
+        if self.bias is not None:
+            return self.bias
+        return self.keys.new_zeros(self.keys.shape[0], 1, 1, self.keys.shape[2])
+
+    def select(self, kept: Int[Tensor, "B R"], bias: Float[Tensor, "B 1 1 R"] | None) -> CopySource:
+        """Only these tokens, of a single reference."""
+        keys = self.keys.gather(
+            2, kept[:, None, :, None].expand(-1, self.keys.shape[1], -1, self.keys.shape[3])
+        )
+        places = self.places.gather(1, kept[..., None].expand(-1, -1, 2))
+        return replace(self, keys=keys, places=places, owner=self.owner[: kept.shape[1]], bias=bias)
+
+
+class ReferenceCopy(nn.Module):
+    """Copies from the references into DNet's prediction of the clean sample.
+
+    Args:
+        channels: of DNet's last feature map and of the references' tokens.
+        latent_channels: of the latents.
+        heads: places that each pixel may be copied from.
+        factor: pixels a side that a latent cell unfolds to; 1 copies latents as they are.
+        position_dim: length of an encoded position; 0 without.
+        groups: of the normalisation.
+    """
+
+    head_dim = 32
+
+    def __init__(
+        self, channels: int, latent_channels: int, heads: int, factor: int, position_dim: int, groups: int
+    ):
+        super().__init__()
+        self.heads, self.factor, self.position_dim = heads, factor, position_dim
+        inner = heads * self.head_dim
+        self.to_q = nn.Linear(channels, inner)
+        self.to_k = nn.Linear(channels, inner, bias=False)
+        self.nowhere = nn.Parameter(torch.zeros(heads, 1, self.head_dim))
+        if position_dim:
+            self.position_to_q = nn.Linear(position_dim, inner, bias=False)
+            self.position_to_k = nn.Linear(position_dim, inner, bias=False)
+        self._start_as_kernel()
+        copied = heads * (latent_channels + factor**2)
+        self.refine = ResnetBlock2D(
+            in_channels=channels + copied,
+            out_channels=channels,
+            temb_channels=None,  # ty: ignore[invalid-argument-type]
+            groups=groups,
+            groups_out=groups,
+        )
+        self._start_as_identity(channels)
+        self.gate = nn.Conv2d(channels, (heads + 1) * factor**2, 3, padding=1)
+
+    @torch.no_grad()
+    def _start_as_kernel(self) -> None:
+        """A token of the right place scores more than "nowhere", and one of a wrong place less."""
+        octaves = self.position_dim // 8
+        nn.init.zeros_(self.to_q.weight)
+        nn.init.zeros_(self.to_q.bias)
+        if self.position_dim:
+            init_position_kernel(self.position_to_q, self.position_to_k, self.heads, 1.6, smooth=True)
+        for head in range(self.heads):
+            waves = 2 * (octaves - (head + 1) % 2)
+            last = (0.75 * 1.6 * waves * math.sqrt(self.head_dim)) ** 0.5 if octaves else 0.0
+            self.to_q.bias[(head + 1) * self.head_dim - 1] = last
+            self.nowhere[head, 0, -1] = last
+        for layer in (self.to_k, *([self.position_to_q, self.position_to_k] if self.position_dim else [])):
+            layer.weight.view(self.heads, self.head_dim, -1)[:, -1] = 0
+
+    @torch.no_grad()
+    def _start_as_identity(self, channels: int) -> None:
+        shortcut, last = cast(nn.Conv2d, self.refine.conv_shortcut), self.refine.conv2
+        nn.init.zeros_(shortcut.weight)
+        shortcut.weight[:, :channels, 0, 0] = torch.eye(channels)
+        nn.init.zeros_(cast(Tensor, shortcut.bias))
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(cast(Tensor, last.bias))
+
+    def project(
+        self,
+        tokens: Float[Tensor, "B R C"],
+        positions: Float[Tensor, "B R P"] | None,
+        image: Float[Tensor, "B c H W"],
+    ) -> CopySource:
+        """What can be copied of one reference whose tokens form a grid of the image's aspect."""
+        key = self.to_k(tokens)
+        if self.position_dim and positions is not None:
+            key = key + self.position_to_k(positions)
+        stride = round((image.shape[2] * image.shape[3] / tokens.shape[1]) ** 0.5)
+        places = _cell_centres(image.shape[2] // stride, image.shape[3] // stride, image)
+        return CopySource(
+            key.unflatten(2, (self.heads, -1)).transpose(1, 2),
+            places.flatten(1).T.expand(len(tokens), -1, -1),
+            torch.zeros(tokens.shape[1], device=tokens.device),
+            (image,),
+        )
+
+    def look(
+        self,
+        hidden: Float[Tensor, "BF C h w"],
+        positions: Float[Tensor, "BF N P"] | None,
+        source: CopySource,
+    ) -> Float[Tensor, "BF heads c fh fw"]:
+        """Copies of every head: pixels weighted by the attention, and last how much of them there is."""
+        frames, height, width = len(hidden) // len(source.keys), *hidden.shape[2:]
+        mass, place = self._attend(hidden, positions, source, frames)
+        # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
+        flow = place - _cell_centres(height, width, hidden)[:, None, None]
+        size = (height * self.factor, width * self.factor)
+        up = F.interpolate(
+            torch.cat([flow, mass]).flatten(1, 2), size, mode="bilinear", align_corners=False
+        ).unflatten(1, mass.shape[1:3])
+        grid = (up[:2] + _cell_centres(*size, hidden)[:, None, None]).unflatten(1, (-1, frames))
+        weight = up[2:].squeeze(0)
+        copies = hidden.new_zeros(())
+        # grid: (2, B, F, heads·references, H, W)
+        for index, image in enumerate(source.images):
+            chosen = grid[:, :, :, index :: len(source.images)]
+            flat = chosen.permute(1, 2, 3, 4, 5, 0).flatten(1, 3)
+            sampled = F.grid_sample(image.to(hidden), flat, padding_mode="zeros", align_corners=False)
+            sampled = sampled.unflatten(2, (frames, self.heads, -1)).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)
+            copies = copies + sampled * weight[:, index :: len(source.images), None]
+        return copies
+
+    def _attend(
+        self, hidden: Tensor, positions: Tensor | None, source: CopySource, frames: int
+    ) -> tuple[Float[Tensor, "1 BF HR h w"], Float[Tensor, "2 BF HR h w"]]:
+        """For each head and reference, its share of the attention and the mean place in it."""
+        tokens = hidden.flatten(2).transpose(1, 2)
+        query = self.to_q(tokens)
+        if self.position_dim and positions is not None:
+            query = query + self.position_to_q(positions)
+        # All frames ask the same keys, so they are one long sequence of queries.
+        query = query.unflatten(0, (-1, frames)).flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        nowhere = self.nowhere.expand(len(source.keys), -1, -1, -1)
+        key = torch.cat([source.keys.to(query), nowhere.to(query)], 2)
+        references = len(source.images)
+        mine = F.one_hot(source.owner.long(), references).to(query)
+        # What a token adds for its own reference: 1 and its place.
+        about = F.pad(source.places, (1, 0), value=1.0)[:, :, None] * mine[:, :, None]
+        value = F.pad(about.flatten(2), (0, max(0, self.head_dim - 3 * references), 0, 1))
+        value = value[:, None].expand(-1, self.heads, -1, -1)
+        bias = None
+        if source.bias is not None:
+            bias = F.pad(source.bias.to(query), (0, 1)).expand(-1, -1, query.shape[2], -1)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)[..., : 3 * references]
+        out = out.unflatten(3, (references, 3)).unflatten(2, (frames, *hidden.shape[2:]))
+        # (B, heads, F, h, w, references, 3) → (3, BF, heads·references, h, w)
+        out = out.permute(6, 0, 2, 1, 5, 3, 4).flatten(3, 4).flatten(1, 2)
+        return out[:1], out[1:] / out[:1].clamp(min=1e-4)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "BF C h w"],
+        copies: Float[Tensor, "BF heads c fh fw"],
+    ) -> tuple[Float[Tensor, "BF C h w"], Float[Tensor, "BF heads+1 fh fw"]]:
+        """The feature map that knows of the copies, and each head's share of every pixel; the last is the
+        share of what DNet makes itself."""
+        folded = F.pixel_unshuffle(copies.flatten(1, 2), self.factor)
+        hidden = self.refine(torch.cat([hidden, folded], 1), None)
+        return hidden, F.pixel_shuffle(self.gate(hidden), self.factor).softmax(1)
+
+    def compose(
+        self,
+        made: Float[Tensor, "BF c h w"],
+        copies: Float[Tensor, "BF heads c fh fw"],
+        shares: Float[Tensor, "BF heads+1 fh fw"],
+    ) -> Float[Tensor, "BF c h w"]:
+        """Copies over what DNet makes itself, which is seen wherever nothing is copied."""
+        used = (copies * shares[:, :-1, None]).sum(1)
+        pixels = F.pixel_shuffle(made, self.factor)
+        return F.pixel_unshuffle(used[:, :-1] + (1 - used[:, -1:]) * pixels, self.factor)
+
+
+def _cell_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"]:
+    """x and y of the cells' centres in [-1, 1], as `grid_sample` counts."""
+    y, x = (
+        torch.linspace(-1 + 1 / count, 1 - 1 / count, count, device=like.device, dtype=like.dtype)
+        for count in (height, width)
+    )
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])

@@ -1,0 +1,132 @@
+"""`ReferenceCopy`: what it copies, from where, and that references only add up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from durian.models.positions import encode_positions, position_dim
+from durian.models.reference_copy import CopySource, ReferenceCopy
+
+FREQUENCIES, GRID, FACTOR, CHANNELS = 4, 16, 4, 16
+
+
+@pytest.fixture
+def copy() -> ReferenceCopy:
+    torch.manual_seed(0)
+    return ReferenceCopy(CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4).eval()
+
+
+def positions(shift: float = 0.0, count: int = 1) -> Tensor:
+    """Encoded places of a face that fills the image, moved by `shift` of its units."""
+    axis = torch.linspace(-1, 1, 2 * GRID + 1)[1::2]
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    grid = torch.stack([x + shift, y], -1).expand(count, -1, -1, -1)
+    return encode_positions(grid, FREQUENCIES, 1)[GRID**2]
+
+
+def picture(seed: int = 0) -> Tensor:
+    """A smooth picture, wholly visible: as one sees it and the visibility."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(1, 3, 4, 4, generator=generator)
+    image = torch.nn.functional.interpolate(coarse, (GRID * FACTOR,) * 2, mode="bicubic")
+    return torch.cat([image, torch.ones(1, 1, *image.shape[2:])], 1)
+
+
+def source(copy: ReferenceCopy, image: Tensor, shift: float = 0.0) -> CopySource:
+    tokens = torch.zeros(1, GRID**2, CHANNELS)
+    return copy.project(tokens, positions(shift), image)
+
+
+def hidden(frames: int = 1) -> Tensor:
+    return torch.randn(frames, CHANNELS, GRID, GRID, generator=torch.Generator().manual_seed(1))
+
+
+def normalised(copies: Tensor) -> Tensor:
+    return copies[:, :, :-1] / copies[:, :, -1:]
+
+
+def test_a_face_at_rest_is_copied_in_place(copy: ReferenceCopy) -> None:
+    image = picture()
+    copies = copy.look(hidden(), positions(), source(copy, image))
+    inner = slice(8, -8)  # at the border, the kernel's neighbours are on one side only
+    error = (normalised(copies)[0] - image[0, :3])[:, :, inner, inner].abs().mean((1, 2, 3))
+    assert error.max() < 0.05
+    assert (copies[0, :, -1, inner, inner] > 0.8).all()
+
+
+def test_half_a_token_is_moved_by_half_a_token(copy: ReferenceCopy) -> None:
+    # The reference's face lies half a cell (two pixels) to the left of the frame's.
+    image = picture()
+    copies = normalised(copy.look(hidden(), positions(), source(copy, image, shift=1 / GRID)))
+    moved = copies[0, 0, :, 8:-8, 8:-8]  # the first head goes by the face, the second by the image
+    assert (moved - image[0, :3, 8:-8, 6:-10]).abs().mean() < 0.4 * (
+        moved - image[0, :3, 8:-8, 8:-8]
+    ).abs().mean()
+
+
+def test_nothing_is_copied_from_elsewhere(copy: ReferenceCopy) -> None:
+    left = torch.arange(GRID**2).view(GRID, GRID)[:, : GRID // 2].reshape(1, -1)
+    copies = copy.look(hidden(), positions(), source(copy, picture()).select(left, None))
+    found = copies[0, :, -1].unflatten(2, (4, -1)).mean((1, 3))
+    assert (found[:, 0] > 0.9).all()
+    assert (found[:, 3] < 0.5).all()
+
+
+def test_dropped_references_are_not_there(copy: ReferenceCopy) -> None:
+    one, other = source(copy, picture(0)), source(copy, picture(1))
+    bias = torch.full_like(other.full_bias(), -torch.inf)
+    both = CopySource.concatenate([one, replace(other, bias=bias)])
+    alone = copy.look(hidden(), positions(), one)
+    assert torch.allclose(copy.look(hidden(), positions(), both), alone, atol=1e-5)
+    nothing = copy.look(
+        hidden(), positions(), replace(one, bias=torch.full_like(one.full_bias(), -torch.inf))
+    )
+    assert torch.isfinite(nothing).all()
+    assert nothing.abs().max() < 1e-3
+
+
+@given(order=st.permutations(range(3)), frames=st.integers(1, 3))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_references_is_no_matter(order: list[int], frames: int) -> None:
+    torch.manual_seed(0)
+    copy = ReferenceCopy(CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4).eval()
+    sources = [source(copy, picture(seed), shift=0.1 * seed) for seed in range(3)]
+    place = positions(count=frames)
+    expected = copy.look(hidden(frames), place, CopySource.concatenate(sources))
+    found = copy.look(hidden(frames), place, CopySource.concatenate([sources[i] for i in order]))
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_frames_and_samples_do_not_mix(copy: ReferenceCopy) -> None:
+    images = torch.cat([picture(0), picture(1)])
+    together = copy.project(torch.zeros(2, GRID**2, CHANNELS), positions(count=2), images)
+    frames = hidden(6)  # three of each sample
+    all_at_once = copy.look(frames, positions(count=6), together)
+    for i in range(6):
+        alone = copy.look(frames[i : i + 1], positions(), source(copy, images[i // 3 : i // 3 + 1]))
+        assert torch.allclose(all_at_once[i : i + 1], alone, atol=1e-4)
+
+
+def test_it_starts_beside_what_the_network_makes(copy: ReferenceCopy) -> None:
+    features = hidden()
+    copies = copy.look(features, positions(), source(copy, picture()))
+    after, shares = copy(features, copies)
+    assert torch.allclose(after, features, atol=1e-6)
+    assert torch.allclose(shares.sum(1), torch.ones_like(shares[:, 0]))
+    made = torch.randn(1, 48, GRID, GRID)
+    nothing = copy.compose(made, torch.zeros_like(copies), shares)
+    assert torch.allclose(nothing, made)
+
+
+def test_what_is_copied_teaches_attention(copy: ReferenceCopy) -> None:
+    copies = copy.look(hidden(), positions(), source(copy, picture(), shift=0.05))
+    (copies[:, 0, :3] - picture()[:, :3]).square().mean().backward()
+    gradient = copy.position_to_q.weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
