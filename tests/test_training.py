@@ -15,15 +15,18 @@ import yaml
 from diffusers import DDIMScheduler, MotionAdapter
 from safetensors.torch import load_file
 
+from durian.data.augmentation import Augmentation
 from durian.data.clips import Clip, attribute_mask, read_clips
-from durian.data.reconstruction import Augmentation, ReconstructionSampler, split_clips
+from durian.data.outpainted import View
+from durian.data.reconstruction import ReconstructionSampler, split_clips
 from durian.errors import DurianError
 from durian.models import presets
 from durian.pipeline.checkpoint import load_motion_adapter, save_checkpoint
 from durian.portrait.geometry import face_template
 from durian.training.config import TrainConfig, load_config
 from durian.training.objective import ReconstructionObjective, hue_error
-from durian.training.run import build_networks, draw_example, learning_rate, train, trainable_parameters
+from durian.training.optimizer import learning_rate
+from durian.training.run import build_networks, draw_example, train, trainable_parameters
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_unet
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -89,7 +92,7 @@ def test_glasses_are_frame_and_lens():
 def test_examples_have_complementary_masks_of_one_person(clips):
     sampler = ReconstructionSampler(clips, targets=2, grid=4, augmentation=NO_AUGMENTATION)
     example = sampler.draw(np.random.default_rng(0))
-    visible_hair = example.attribute[:, example.attribute_mask[0] == 1]
+    visible_hair = example.attributes[0][:, example.attribute_masks[0, 0] == 1]
     owner = next(c for c in clips if np.abs(c.frames[0, 7, 8] / 127.5 - 1 - visible_hair.mean(1)).max() < 0.1)
     kept = example.portrait[:, example.portrait_mask[0] == 0]
     hair_colour = owner.frames[0, 7, 8] / 127.5 - 1
@@ -122,7 +125,8 @@ def test_augmentation_moves_image_mask_and_landmarks_together(clips):
     points = np.zeros((478, 3), np.float32)
     points[:, :2] = np.argwhere(mask > 0)[:, ::-1].mean(0) + 0.5
     for seed in range(10):
-        image, moved, landmarks = sampler._affine(np.random.default_rng(seed), marked, mask, points)
+        reference = sampler._moved(np.random.default_rng(seed), View(marked, 0, {}, points), mask)
+        image, moved, landmarks = reference.image, reference.mask, reference.landmarks
         np.testing.assert_allclose(image[..., 0] / 255, moved, atol=0.01)
         ys, xs = np.indices(moved.shape) + 0.5
         centre = [(xs * moved).sum() / moved.sum(), (ys * moved).sum() / moved.sum()]
@@ -312,11 +316,13 @@ def tiny_mini(monkeypatch) -> None:
     monkeypatch.setitem(presets.PRESETS, "mini", tiny_preset())
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(clips, tmp_path: Path, tiny_mini):
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_an_interrupted_run_goes_on_to_the_same_weights(clips, tmp_path: Path, tiny_mini, name: str):
     write_shard(tmp_path / "clips-000.tar", clips)
-    whole = train(write_config(tmp_path), output=tmp_path / "whole")
-    train(write_config(tmp_path), output=tmp_path / "parts", steps=2)
-    parts = train(write_config(tmp_path), output=tmp_path / "parts")
+    config = write_config(tmp_path, optimizer={"name": name, "warmup_steps": 0})
+    whole = train(config, output=tmp_path / "whole")
+    train(config, output=tmp_path / "parts", steps=2)
+    parts = train(config, output=tmp_path / "parts")
     for name in ("weights", "ema", "optimizer"):
         a, b = (load_file(tmp_path / run / "state" / f"{name}.safetensors") for run in ("whole", "parts"))
         assert a.keys() == b.keys()
@@ -324,6 +330,9 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(clips, tmp_path: Path, t
     assert int(load_file(tmp_path / "whole" / "state" / "weights.safetensors")["step"]) == 4
     assert (whole / "model_index.json").is_file()
     assert parts.parent.name == "parts"
+    another = write_config(tmp_path, optimizer={"name": "muon" if name == "adamw" else "adamw"}, steps=5)
+    with pytest.raises(DurianError, match="another optimiser"):
+        train(another, output=tmp_path / "parts")
 
 
 def test_stage_two_trains_motion_modules_alone_on_top_of_stage_one(clips, tmp_path: Path, tiny_mini):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -29,12 +30,14 @@ class Clip:
         frames: RGB.
         landmarks: in pixels, NaN in frames where no face was found.
         masks: by attribute, where the attribute is; attributes that the person does not wear are missing.
+        styles: by attribute, of what kind it is (a bob, a beret), where that is known.
     """
 
     name: str
     frames: UInt8[np.ndarray, "F H W 3"]
     landmarks: Float[np.ndarray, "F 478 3"]
     masks: dict[str, Bool[np.ndarray, "F H W"]]
+    styles: dict[str, str] = field(default_factory=dict)
 
     def visible_frames(self) -> np.ndarray:
         """Indices of the frames with a face."""
@@ -54,7 +57,8 @@ def read_clips(
 ) -> Iterator[Clip]:
     """Read clips from tar shards in webdataset's naming.
 
-    A clip `NAME` has members `NAME.frame00.webp` …, `NAME.label00.png` … and `NAME.landmarks.npy`.
+    A clip `NAME` has members `NAME.frame00.webp` …, `NAME.label00.png` … and `NAME.landmarks.npy`; of
+    synthetic ones `NAME.person.json` names the attributes' styles.
 
     Raises:
         DurianError: no shards in `folder`, or a clip that lacks a member.
@@ -80,10 +84,12 @@ def _decode(sample: dict[str, bytes]) -> Clip:
         frames = np.stack([_image(sample[f"frame{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
         labels = np.stack([_image(sample[f"label{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
         landmarks = np.load(io.BytesIO(sample["landmarks.npy"]), allow_pickle=False).astype(np.float32)
-    except (KeyError, ValueError) as error:
+        person = json.loads(sample.get("person.json", b"{}")).get("attributes", {})
+        styles = {key: person[key]["style"] for key in ATTRIBUTE_LABELS if person.get(key)}
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise DurianError(f"clip {name}: missing or unreadable member ({error})") from error
     masks = {attribute: attribute_mask(labels, attribute) for attribute in ATTRIBUTE_LABELS}
-    return Clip(name, frames, landmarks, {key: mask for key, mask in masks.items() if mask.any()})
+    return Clip(name, frames, landmarks, {key: mask for key, mask in masks.items() if mask.any()}, styles)
 
 
 def _image(data: bytes, flag: int) -> np.ndarray:

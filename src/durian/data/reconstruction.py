@@ -1,69 +1,28 @@
 """Self-reconstruction examples from ordinary clips: no paired data (section 3.3).
 
 From one clip, one frame is the attribute reference, another the portrait reference, and further frames
-with their landmarks are what the networks must give back.
+with their landmarks are what the networks must give back. An example may have several attributes, each from
+a frame of its own, as inference has them (section 3.4).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
-from jaxtyping import Float
 
+from durian.data.augmentation import Augmentation, dilate, draw_affine, jitter
+from durian.data.balance import Weights, attribute_probabilities, clip_probabilities
 from durian.data.clips import Clip
-from durian.portrait.geometry import canonical_positions, similarity_matrix, transform_points, warp_image
+from durian.data.example import Example, padded, to_signed, to_unit
+from durian.data.mask_bank import MaskBank, MaskSource
+from durian.data.outpainted import OutpaintedFrames, View
+from durian.portrait.geometry import canonical_positions, transform_points, warp_image
 from durian.portrait.guidance import aligned_guidance
 from durian.portrait.inputs import Reference
 from durian.portrait.keypoints import draw_keypoints
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How references are disturbed, so that they need be neither aligned nor equally lit (section 3.3).
-
-    Attributes:
-        shift: largest shift, share of the image's side. scale: largest change of log size.
-        rotation: largest rotation in degrees.
-        colour: largest change of the attribute's gain and contrast, and half of it of its colour balance.
-        mask_expansion: how often the portrait's mask is united with a mask of somebody else's attribute.
-        mask_radius: largest dilation of the portrait's mask, share of the image's side.
-    """
-
-    shift: float = 0.06
-    scale: float = 0.12
-    rotation: float = 8.0
-    colour: float = 0.12
-    mask_expansion: float = 0.85
-    mask_radius: float = 0.03
-
-
-@dataclass(frozen=True)
-class Example:
-    """One training example; arrays as the networks take them, float32.
-
-    Attributes:
-        portrait, attribute: images in [-1, 1].
-        portrait_mask: `M_port`, where the attribute may go. attribute_mask: `M_attr`.
-        portrait_positions, attribute_positions, target_positions: face coordinates on a g×g grid.
-        targets: frames in [-1, 1]. target_masks: where the attribute is in them.
-        keypoints: keypoint images in [0, 1].
-        guidance: aligned guidance of each target at the latents' size; no channels where none is wanted.
-    """
-
-    portrait: Float[np.ndarray, "3 H W"]
-    portrait_mask: Float[np.ndarray, "1 H W"]
-    portrait_positions: Float[np.ndarray, "g g 2"]
-    attribute: Float[np.ndarray, "3 H W"]
-    attribute_mask: Float[np.ndarray, "1 H W"]
-    attribute_positions: Float[np.ndarray, "g g 2"]
-    targets: Float[np.ndarray, "T 3 H W"]
-    target_masks: Float[np.ndarray, "T 1 H W"]
-    target_positions: Float[np.ndarray, "T g g 2"]
-    keypoints: Float[np.ndarray, "T 3 H W"]
-    guidance: Float[np.ndarray, "T G h w"]
 
 
 class ReconstructionSampler:
@@ -71,13 +30,19 @@ class ReconstructionSampler:
 
     Args:
         clips: people in motion.
-        targets: frames to reconstruct for each pair of references.
+        targets: frames to reconstruct for each set of references.
         grid: cells a side of the grid of face coordinates.
         consecutive: whether the targets follow each other (stage 2) or are any frames (stage 1).
-        attribute_weights: how often each attribute is drawn, if any clip has it.
+        attributes: the most attributes of an example; how many is drawn from 1 to as many as are worn.
+        attribute_weights, balance_power: how often each attribute is drawn (`attribute_probabilities`).
         augmentation: of the references.
         min_area: a frame's attribute counts from this share of the image on.
         guidance_size: side of the aligned guidance in cells; None makes none.
+        mask_bank: of masks for mask expansion; None takes those of the other clips.
+        outpainted: frames with what an outpainting model put around them, to be used as references.
+
+    Raises:
+        ValueError: no clip shows an attribute, or the mask bank has no mask of one.
     """
 
     def __init__(
@@ -86,17 +51,23 @@ class ReconstructionSampler:
         targets: int,
         grid: int,
         consecutive: bool = False,
-        attribute_weights: dict[str, float] | None = None,
+        attributes: int = 1,
+        attribute_weights: Weights | None = None,
+        balance_power: float = 0.0,
         augmentation: Augmentation | None = None,
         min_area: float = 0.003,
         guidance_size: int | None = None,
+        mask_bank: MaskBank | None = None,
+        outpainted: OutpaintedFrames | None = None,
     ):
         self.clips = clips
         self.targets = targets
         self.grid = grid
         self.consecutive = consecutive
+        self.room = attributes
         self.guidance_size = guidance_size
         self.augmentation = augmentation or Augmentation()
+        self.outpainted = outpainted
         self.frames: dict[str, list[tuple[int, np.ndarray]]] = {}
         for index, clip in enumerate(clips):
             visible = clip.visible_frames()
@@ -106,62 +77,90 @@ class ReconstructionSampler:
                 good = visible[masks[visible].mean((1, 2)) >= min_area]
                 if len(good):
                     self.frames.setdefault(attribute, []).append((index, good))
-        weights = attribute_weights or {"hair": 0.5, "glasses": 0.22, "hat": 0.18, "beard": 0.1}
-        self.attributes = [name for name in weights if name in self.frames]
-        if not self.attributes:
-            raise ValueError("no clip shows any of the attributes " + ", ".join(weights))
-        chosen = np.array([weights[name] for name in self.attributes])
-        self.probabilities = chosen / chosen.sum()
+        self.counts = {name: len(each) for name, each in self.frames.items()}
+        self.probabilities = attribute_probabilities(self.counts, attribute_weights, balance_power)
+        self.clip_probabilities = {}
+        if attribute_weights == "balanced":
+            for name in self.probabilities:
+                styles = [clips[index].styles.get(name) for index, _ in self.frames[name]]
+                self.clip_probabilities[name] = clip_probabilities(styles, balance_power)
+        self.worn: dict[int, dict[str, np.ndarray]] = {}
+        for name in self.probabilities:
+            for index, good in self.frames[name]:
+                self.worn.setdefault(index, {})[name] = good
+        self.mask_bank = mask_bank or bank_of_clips(clips, self.frames)
+        if missing := sorted(self.probabilities.keys() - self.mask_bank.counts().keys()):
+            raise ValueError(f"the mask bank has no masks of {', '.join(missing)}")
+
+    def summary(self) -> str:
+        """What the clips wear and how often each attribute is drawn first, in a line."""
+        shares = [f"{name} {self.counts[name]} ({share:.0%})" for name, share in self.probabilities.items()]
+        return f"{len(self.clips)} clips, and how often each attribute is drawn: {', '.join(shares)}"
 
     def draw(self, rng: np.random.Generator) -> Example:
         """One example; all its randomness comes from `rng`."""
-        name = self.attributes[rng.choice(len(self.attributes), p=self.probabilities)]
-        index, good = self.frames[name][rng.integers(len(self.frames[name]))]
-        clip = self.clips[index]
+        clip, frames = self._attribute_frames(rng)
         visible = clip.visible_frames()
-        attribute_frame = int(rng.choice(good))
-        portrait_frame = int(rng.choice(visible[visible != attribute_frame]))
-
-        portrait_mask = clip.masks[name][portrait_frame].astype(np.float32)
-        if rng.random() < self.augmentation.mask_expansion:
-            portrait_mask = np.maximum(portrait_mask, self._generated_mask(rng, name, clip, portrait_frame))
-        portrait_mask = self._dilate(rng, portrait_mask)
-        portrait, portrait_mask, portrait_points = self._affine(
-            rng, clip.frames[portrait_frame], portrait_mask, clip.landmarks[portrait_frame]
-        )
-        attribute, attribute_mask, attribute_points = self._affine(
-            rng,
-            clip.frames[attribute_frame],
-            clip.masks[name][attribute_frame].astype(np.float32),
-            clip.landmarks[attribute_frame],
-        )
-        attribute = self._colour(rng, attribute)
-
+        portrait_frame = self._portrait_frame(rng, visible, list(frames.values()))
+        portrait = self._portrait(rng, clip, portrait_frame, list(frames))
+        attributes = [self._attribute(rng, clip, frame, name) for name, frame in frames.items()]
         chosen = self._target_frames(rng, visible)
-        size = portrait.shape[0]
-        guidance = np.zeros((self.targets, 0, 1, 1), np.float32)
-        if self.guidance_size is not None:
-            guidance = aligned_guidance(
-                Reference(portrait, portrait_mask, portrait_points),
-                [Reference(attribute, attribute_mask, attribute_points)],
-                clip.landmarks[chosen],
-                self.guidance_size,
-            )
-        return Example(
-            portrait=to_signed(portrait),
-            portrait_mask=portrait_mask[None],
-            portrait_positions=canonical_positions(portrait_points, size, self.grid),
-            attribute=to_signed(attribute),
-            attribute_mask=attribute_mask[None],
-            attribute_positions=canonical_positions(attribute_points, size, self.grid),
-            targets=np.stack([to_signed(clip.frames[i]) for i in chosen]),
-            target_masks=clip.masks[name][chosen][:, None].astype(np.float32),
-            target_positions=np.stack(
-                [canonical_positions(clip.landmarks[i], size, self.grid) for i in chosen]
-            ),
-            keypoints=np.stack([to_unit(draw_keypoints(clip.landmarks[i], size)) for i in chosen]),
-            guidance=guidance,
-        )
+        return self._example(clip, portrait, attributes, list(frames), chosen)
+
+    def _attribute_frames(self, rng: np.random.Generator) -> tuple[Clip, dict[str, int]]:
+        """Who it is, and the frame of each attribute."""
+        names = list(self.probabilities)
+        name = names[rng.choice(len(names), p=list(self.probabilities.values()))]
+        wearers = self.frames[name]
+        if name in self.clip_probabilities:
+            index, good = wearers[rng.choice(len(wearers), p=self.clip_probabilities[name])]
+        else:
+            index, good = wearers[rng.integers(len(wearers))]
+        frames = {name: self._reference_frame(rng, index, good)}
+        others = [other for other in self.worn[index] if other != name]
+        if self.room > 1 and others:
+            count = rng.integers(1, min(self.room, len(others) + 1) + 1)
+            for other in rng.permutation(others)[: count - 1]:
+                frames[str(other)] = self._reference_frame(rng, index, self.worn[index][str(other)])
+        return self.clips[index], frames
+
+    def _reference_frame(self, rng: np.random.Generator, index: int, good: np.ndarray) -> int:
+        if self.outpainted is not None:
+            good = self.outpainted.preferred(self.clips[index].name, good)
+        return int(rng.choice(good))
+
+    def _portrait_frame(self, rng: np.random.Generator, visible: np.ndarray, taken: list[int]) -> int:
+        free = visible[~np.isin(visible, taken)]
+        return int(rng.choice(free if len(free) else visible[visible != taken[0]]))
+
+    def _portrait(self, rng: np.random.Generator, clip: Clip, frame: int, names: list[str]) -> Reference:
+        """The portrait with `M_port`, the union over all its attributes, expanded and grown."""
+        view = self._view(clip, frame)
+        mask = np.zeros(view.image.shape[:2], np.float32)
+        for name in names:
+            mask = np.maximum(mask, view.mask(name))
+            # M_port = M_attr ∪ M_gen: else the portrait's own attribute tells the shape of what is to come.
+            if rng.random() < self.augmentation.mask_expansion:
+                mask = np.maximum(mask, self.mask_bank.draw(rng, name, view.landmarks, mask.shape))
+        mask = dilate(rng, self.augmentation, mask, clip.frames.shape[1])
+        return self._moved(rng, view, mask)
+
+    def _attribute(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> Reference:
+        view = self._view(clip, frame)
+        moved = self._moved(rng, view, view.mask(name).astype(np.float32))
+        return Reference(jitter(rng, self.augmentation, moved.image), moved.mask, moved.landmarks)
+
+    def _view(self, clip: Clip, frame: int) -> View:
+        wider = None if self.outpainted is None else self.outpainted.read(clip, frame)
+        return wider or View.of(clip, frame)
+
+    def _moved(self, rng: np.random.Generator, view: View, mask: np.ndarray) -> Reference:
+        size = view.image.shape[0] - 2 * view.margin
+        matrix = draw_affine(rng, self.augmentation, size)
+        matrix[:, 2] -= matrix[:, :2] @ [view.margin, view.margin]  # the view's pixels, not the frame's
+        # What the picture does not hold is filled by reflection, in image and mask alike.
+        warp = partial(warp_image, matrix=matrix, size=(size, size), border=cv2.BORDER_REFLECT_101)
+        return Reference(warp(view.image), warp(mask), transform_points(matrix, view.landmarks))
 
     def _target_frames(self, rng: np.random.Generator, visible: np.ndarray) -> np.ndarray:
         if not self.consecutive:
@@ -172,49 +171,47 @@ class ReconstructionSampler:
         there_and_back = np.concatenate([visible[start:], visible[start:][::-1]])
         return np.resize(there_and_back, self.targets)
 
-    def _generated_mask(self, rng: np.random.Generator, name: str, clip: Clip, frame: int) -> np.ndarray:
-        """`M_gen` without a generator: somebody else's mask, brought here by the landmarks."""
-        index, good = self.frames[name][rng.integers(len(self.frames[name]))]
-        other, other_frame = self.clips[index], int(rng.choice(good))
-        matrix = similarity_matrix(other.landmarks[other_frame], clip.landmarks[frame])
-        return warp_image(other.masks[name][other_frame].astype(np.float32), matrix, clip.frames.shape[1:3])
+    def _example(
+        self,
+        clip: Clip,
+        portrait: Reference,
+        attributes: list[Reference],
+        names: list[str],
+        chosen: np.ndarray,
+    ) -> Example:
+        size, landmarks = portrait.image.shape[0], clip.landmarks[chosen]
+        guidance = np.zeros((self.targets, 0, 1, 1), np.float32)
+        if self.guidance_size is not None:
+            guidance = aligned_guidance(portrait, attributes, landmarks, self.guidance_size)
+        worn = np.any([clip.masks[name][chosen] for name in names], 0)
 
-    def _dilate(self, rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
-        radius = int(rng.integers(0, round(self.augmentation.mask_radius * mask.shape[0]) + 1))
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        return cv2.dilate(mask, kernel)
+        def positions(points: np.ndarray) -> np.ndarray:
+            return canonical_positions(points, size, self.grid)
 
-    def _affine(
-        self, rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, landmarks: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        a, size = self.augmentation, image.shape[0]
-        angle = np.deg2rad(rng.uniform(-a.rotation, a.rotation))
-        scale = np.exp(rng.uniform(-a.scale, a.scale))
-        linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        shift = size / 2 + rng.uniform(-a.shift, a.shift, 2) * size - linear @ [size / 2, size / 2]
-        matrix = np.concatenate([linear, shift[:, None]], 1)
-        # What the shift uncovers is filled by reflection, in image and mask alike.
-        image, mask = (
-            warp_image(array, matrix, (size, size), border=cv2.BORDER_REFLECT_101) for array in (image, mask)
+        return Example(
+            portrait=to_signed(portrait.image),
+            portrait_mask=portrait.mask[None],
+            portrait_positions=positions(portrait.landmarks),
+            attributes=padded([to_signed(each.image) for each in attributes], self.room),
+            attribute_masks=padded([each.mask[None] for each in attributes], self.room),
+            attribute_positions=padded([positions(each.landmarks) for each in attributes], self.room),
+            worn=np.arange(self.room) < len(attributes),
+            targets=np.stack([to_signed(clip.frames[i]) for i in chosen]),
+            target_masks=worn[:, None].astype(np.float32),
+            target_positions=np.stack([positions(points) for points in landmarks]),
+            keypoints=np.stack([to_unit(draw_keypoints(points, size)) for points in landmarks]),
+            guidance=guidance,
         )
-        return image, mask, transform_points(matrix, landmarks)
-
-    def _colour(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-        strength = self.augmentation.colour
-        gain = np.exp(rng.uniform(-strength, strength) + rng.uniform(-strength / 2, strength / 2, 3))
-        contrast = np.exp(rng.uniform(-strength, strength))
-        mean = image.mean()
-        return np.clip((image * gain - mean) * contrast + mean, 0, 255).astype(np.uint8)
 
 
-def to_signed(image: np.ndarray) -> Float[np.ndarray, "3 H W"]:
-    """uint8 RGB to float32 in [-1, 1], channels first."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 127.5 - 1
-
-
-def to_unit(image: np.ndarray) -> Float[np.ndarray, "3 H W"]:
-    """uint8 RGB to float32 in [0, 1], channels first."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 255
+def bank_of_clips(clips: Sequence[Clip], frames: dict[str, list[tuple[int, np.ndarray]]]) -> MaskBank:
+    """The mask bank without a generator: what the clips themselves wear, in the given frames."""
+    return MaskBank(
+        {
+            name: [MaskSource(clips[i].landmarks, good, clips[i].masks[name].__getitem__) for i, good in each]
+            for name, each in frames.items()
+        }
+    )
 
 
 def split_clips(clips: Sequence[Clip], held_out: int, seed: int = 0) -> tuple[list[Clip], list[Clip]]:

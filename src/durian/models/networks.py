@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -135,7 +136,12 @@ class Networks(nn.Module):
         embedding = encoder(masked.image)
         if net is None or self.attribute_net is None:
             return EncodedReference(masked, embedding, None)
-        features = net(encode_latents(self.vae, masked.image), visible, embedding, canonical)
+        latents = encode_latents(self.vae, masked.image)
+        features = net(latents, visible, embedding, canonical)
+        if self.denoising_unet.config["copy_heads"]:
+            unfolded = F.pixel_shuffle(latents, self.denoising_unet.config["copy_factor"])
+            alpha = F.interpolate(visible, unfolded.shape[-2:], mode="area").to(unfolded)
+            features = replace(features, image=torch.cat([unfolded, alpha], 1))
         return EncodedReference(masked, embedding, self.denoising_unet.project_references(features))
 
     def compose(
@@ -143,7 +149,7 @@ class Networks(nn.Module):
         portrait: EncodedReference,
         attributes: Sequence[EncodedReference],
         keep_portrait: Bool[Tensor, " B"] | None = None,
-        keep_attributes: Bool[Tensor, " B"] | None = None,
+        keep_attributes: Bool[Tensor, "*A B"] | None = None,
     ) -> tuple[ReferenceCache, Float[Tensor, "B L D"]]:
         """Concatenate a portrait and any number of attributes width-wise (section 3.4).
 
@@ -151,20 +157,26 @@ class Networks(nn.Module):
 
         Args:
             keep_portrait, keep_attributes: where False, that sample goes without, as in condition
-                dropout and in guidance.
+                dropout and in guidance. `keep_attributes` is one for all attributes or one for each; where
+                a sample keeps only some, `embedding_keep` says which of the embeddings to attend to.
 
         Returns:
             The cache that DNet attends to and the attributes' embeddings for its cross-attention.
         """
         embeddings = [portrait.embedding[:, :0]]
-        for attribute in attributes:
-            kept = 1 if keep_attributes is None else keep_attributes[:, None, None]
-            embeddings.append(attribute.embedding * kept)
+        keeps: Sequence[Tensor | None] = [None] * len(attributes)
+        if keep_attributes is not None and attributes:
+            keep_attributes = keep_attributes.expand(len(attributes), -1)
+            keeps = keep_attributes.unbind()
+        for attribute, keep in zip(attributes, keeps, strict=True):
+            embeddings.append(attribute.embedding * (1 if keep is None else keep[:, None, None]))
         if self.attribute_net is None:
-            caches = self._read_jointly(portrait, attributes, keep_portrait, keep_attributes)
+            caches = self._read_jointly(portrait, attributes, keep_portrait, keeps)
+            if keep_attributes is not None and len(attributes) > 1:
+                caches = list(map(_dropped, caches, attended(keep_attributes)))
         else:
             caches = [_dropped(portrait.cache, keep_portrait)]
-            caches += [_dropped(attribute.cache, keep_attributes) for attribute in attributes]
+            caches += [_dropped(each.cache, keep) for each, keep in zip(attributes, keeps, strict=True)]
         return ReferenceCache.concatenate(caches), torch.cat(embeddings, 1)
 
     def _read_jointly(
@@ -172,7 +184,7 @@ class Networks(nn.Module):
         portrait: EncodedReference,
         attributes: Sequence[EncodedReference],
         keep_portrait: Bool[Tensor, " B"] | None,
-        keep_attributes: Bool[Tensor, " B"] | None,
+        keeps: Sequence[Bool[Tensor, " B"] | None],
     ) -> list[ReferenceCache]:
         """The portrait read with each attribute by one ReferenceNet; with nothing if there is none.
 
@@ -181,7 +193,7 @@ class Networks(nn.Module):
         """
         first = portrait.masked.drop(keep_portrait)
         nobody = torch.zeros(len(first.image), dtype=torch.bool, device=first.image.device)
-        others = [attribute.masked.drop(keep_attributes) for attribute in attributes]
+        others = [each.masked.drop(keep) for each, keep in zip(attributes, keeps, strict=True)]
         caches = []
         for other in others or [portrait.masked.drop(nobody)]:
             latents = [encode_latents(self.vae, each.image) for each in (first, other)]
@@ -203,6 +215,7 @@ class Networks(nn.Module):
         keypoint_features: Float[Tensor, "BF C0 h w"] | None,
         positions: dict[int, Float[Tensor, "BF N P"]] | None = None,
         guidance: Float[Tensor, "BF G h w"] | None = None,
+        embedding_keep: Bool[Tensor, "B L"] | None = None,
     ) -> Float[Tensor, "B c F h w"]:
         """One call of DNet."""
         return self.denoising_unet(
@@ -213,7 +226,23 @@ class Networks(nn.Module):
             references=references,
             positions=positions,
             guidance=guidance,
+            embedding_keep=embedding_keep,
         )
+
+
+def attended(keep_attributes: Bool[Tensor, "A B"]) -> Bool[Tensor, "A B"]:
+    """Which attributes are attended to: those that are kept and, where a sample keeps none, the nothing that
+    is left of the first, as in condition dropout."""
+    first = torch.arange(len(keep_attributes), device=keep_attributes.device)[:, None] == 0
+    return keep_attributes | (first & ~keep_attributes.any(0))
+
+
+def embedding_keep(keep_attributes: Bool[Tensor, "A B"], tokens: int) -> Bool[Tensor, "B L"] | None:
+    """Which of the embeddings that `Networks.compose` gives take part in cross-attention, so that an
+    attribute that is not kept is as if it were not there; `tokens` is an embedding's own number."""
+    if len(keep_attributes) == 1:
+        return None
+    return attended(keep_attributes).T.repeat_interleave(tokens, 1)
 
 
 def _dropped(cache: ReferenceCache | None, keep: Bool[Tensor, " B"] | None) -> ReferenceCache:

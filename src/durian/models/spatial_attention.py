@@ -220,7 +220,7 @@ class SpatialAttention(nn.Module):
 
 
 class EmbeddingAttention(AttnProcessor2_0):
-    """Cross-attention to image embeddings: diffusers' own, with the context's bias on the embeddings' tokens."""
+    """Cross-attention to image embeddings: diffusers' own, with the context's bias on their tokens."""
 
     def __call__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,32 +12,51 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from durian.errors import DurianError
 from durian.models.presets import PRESETS, Preset
 
+Attribute = Literal["hair", "glasses", "beard", "hat"]
+Weight = Annotated[float, Field(ge=0)]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataConfig(_Strict):
-    """Where clips come from and how examples are drawn from them."""
+    """Where clips come from and how examples are drawn from them (docs/self-reconstruction.md).
+
+    `attributes` is the most that one example has. `attribute_weights` by name, "natural" (as often as
+    worn) or "balanced": kinds and known styles are drawn as often as worn to the power `balance_power`.
+    `mask_bank` and `outpainted` are folders of `durian mask-bank` and `durian outpaint`. The rest are
+    the strengths of `durian.data.augmentation.Augmentation`.
+    """
 
     clips: Path
     limit: int | None = Field(None, ge=1)
     held_out: int = Field(16, ge=0)
     targets: int = Field(6, ge=1)
-    attribute_weights: dict[str, float] | None = None
+    attributes: int = Field(1, ge=1, le=4)
+    attribute_weights: Literal["balanced", "natural"] | dict[Attribute, Weight] | None = None
+    balance_power: float = Field(0.0, ge=0, le=1)
+    mask_bank: Path | None = None
+    outpainted: Path | None = None
     shift: float = Field(0.06, ge=0)
     scale: float = Field(0.12, ge=0)
     rotation: float = Field(8.0, ge=0)
     colour: float = Field(0.12, ge=0)
     mask_expansion: float = Field(0.85, ge=0, le=1)
     mask_radius: float = Field(0.03, ge=0)
+    light: float = Field(0.0, ge=0)
 
 
 class OptimizerConfig(_Strict):
-    """AdamW with a warm-up, a constant stretch and a linear decay to zero over the last steps."""
+    """A warm-up, a constant stretch and a linear decay to zero over the last steps.
 
+    `muon` is for the matrices inside the UNets, with `momentum`; the rest is AdamW's, with `betas`.
+    """
+
+    name: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(6e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.95)
+    momentum: float = Field(0.95, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0)
     warmup_steps: int = Field(100, ge=0)
     decay_steps: int = Field(0, ge=0)

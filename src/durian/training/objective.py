@@ -13,6 +13,7 @@ from durian.models.autoencoder import encode_latents
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
+from durian.training.references import read_references
 
 Batch = dict[str, Tensor]
 """The fields of `Example`, stacked over the batch B."""
@@ -74,22 +75,16 @@ class ReconstructionObjective(nn.Module):
     ) -> Float[Tensor, "B c F h w"]:
         """DNet's output for noisy frames, with the complementary references of `batch`."""
         networks = self.networks
-        # I~_port = I_port ⊙ (1 - M_port) and I~_attr = I_attr ⊙ M_attr (section 3.1).
-        portrait = networks.encode_reference(
-            "portrait", batch["portrait"], 1 - batch["portrait_mask"], batch["portrait_positions"]
-        )
-        attribute = networks.encode_reference(
-            "attribute", batch["attribute"], batch["attribute_mask"], batch["attribute_positions"]
-        )
-        cache, embedding = networks.compose(portrait, [attribute], keep_portrait, keep_attribute)
+        references = read_references(networks, batch, keep_portrait, keep_attribute)
         return networks.denoise(
             self.scheduler.scale_model_input(noisy, timesteps),
             timesteps,
-            References((cache,)),
-            embedding,
+            References((references.cache,)),
+            references.embedding,
             networks.keypoint_guider(batch["keypoints"].flatten(0, 1)),
             positions,
             kept_guidance(batch["guidance"], keep_portrait, keep_attribute),
+            references.embedding_keep,
         )
 
     def _read_positions(self, batch: Batch) -> tuple[dict[int, Float[Tensor, "BF N P"]], Tensor]:

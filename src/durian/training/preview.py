@@ -16,6 +16,7 @@ from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.pipeline.sampling import sample_latents
 from durian.training.objective import Batch, kept_guidance
+from durian.training.references import read_references
 
 
 @torch.no_grad()
@@ -23,13 +24,7 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
     """Sample the targets of a batch, (B, F, 3, H, W) in [-1, 1]."""
     device = networks.denoising_unet.device
     batch = {key: value.to(device) for key, value in batch.items()}
-    portrait = networks.encode_reference(
-        "portrait", batch["portrait"], 1 - batch["portrait_mask"], batch["portrait_positions"]
-    )
-    attribute = networks.encode_reference(
-        "attribute", batch["attribute"], batch["attribute_mask"], batch["attribute_positions"]
-    )
-    cache, embedding = networks.compose(portrait, [attribute])
+    references = read_references(networks, batch)
     keypoints = batch["keypoints"].flatten(0, 1)
     features = networks.keypoint_guider(keypoints)
     positions = networks.frame_positions(keypoints, batch["target_positions"].flatten(0, 1))
@@ -38,7 +33,16 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
     shape = encode_latents(networks.vae, batch["targets"].flatten(0, 1)).unflatten(0, (count, frames))
     noise = torch.randn(shape.transpose(1, 2).shape, generator=torch.Generator().manual_seed(0)).to(device)
     latents = sample_latents(
-        lambda x, t: networks.denoise(x, t, References((cache,)), embedding, features, positions, guidance),
+        lambda x, t: networks.denoise(
+            x,
+            t,
+            References((references.cache,)),
+            references.embedding,
+            features,
+            positions,
+            guidance,
+            references.embedding_keep,
+        ),
         type(scheduler).from_config(scheduler.config),
         noise,
         steps,
@@ -48,17 +52,17 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
 
 
 def save_preview(path: Path, networks: Networks, scheduler: DDIMScheduler, batch: Batch | None) -> None:
-    """A row for each example: masked portrait | masked attribute | each target above its reconstruction."""
+    """A row for each example: masked portrait | masked attributes | each target above its reconstruction."""
     if batch is None:
         return
     networks.eval()
     result = reconstruct(networks, scheduler, batch).cpu()
     networks.train()
     portrait = batch["portrait"] * (1 - batch["portrait_mask"])
-    attribute = batch["attribute"] * batch["attribute_mask"]
+    attributes = batch["attributes"] * batch["attribute_masks"]
     rows = []
     for i in range(len(result)):
-        references = [portrait[i], attribute[i]]
+        references = [portrait[i], *attributes[i]]
         rows.append(torch.cat([*references, *batch["targets"][i]], 2))
         rows.append(torch.cat([*references, *result[i]], 2))
     sheet = torch.cat(rows, 1)

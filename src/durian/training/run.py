@@ -20,14 +20,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from durian.data.clips import Clip, read_clips
-from durian.data.reconstruction import Augmentation, Example, ReconstructionSampler, split_clips
+from durian.data.example import Example
+from durian.data.reconstruction import ReconstructionSampler, split_clips
 from durian.errors import DurianError
 from durian.models.autoencoder import spatial_factor
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.training.config import TrainConfig, load_config
 from durian.training.objective import Batch, ReconstructionObjective
+from durian.training.optimizer import build_optimizer, learning_rate
 from durian.training.preview import save_preview
+from durian.training.sampler import sampler_of
 from durian.training.state import load_state, save_state, state_folder
 
 
@@ -59,14 +62,6 @@ def trainable_parameters(networks: Networks, stage: int) -> dict[str, nn.Paramet
         and not name.startswith("vae.")
         and (".motion_modules." in name) == (stage == 2)
     }
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Warm-up, constant, linear decay to zero over the last `decay_steps`."""
-    optimizer = config.optimizer
-    warmup = min(1.0, (step + 1) / (optimizer.warmup_steps + 1))
-    decay = min(1.0, (config.steps - step) / optimizer.decay_steps) if optimizer.decay_steps else 1.0
-    return optimizer.learning_rate * warmup * decay
 
 
 def load_clips(config: TrainConfig, console: Console) -> tuple[list[Clip], list[Clip]]:
@@ -157,15 +152,9 @@ def train(
     parameters = trainable_parameters(networks, config.stage)
     for name, parameter in networks.named_parameters():
         parameter.requires_grad_(name in parameters)
-    optimizer = torch.optim.AdamW(
-        parameters.values(),
-        lr=config.optimizer.learning_rate,
-        betas=config.optimizer.betas,
-        weight_decay=config.optimizer.weight_decay,
-        fused=True,
-    )
     # Convolutions on a CPU read channels last without reordering.
     networks.to(accelerator.device).to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(config.optimizer, parameters)
     ema = EMAModel(parameters.values(), decay=config.ema_decay)
     averages = dict(zip(parameters, ema.shadow_params, strict=True))
 
@@ -176,6 +165,7 @@ def train(
         console.print(f"resuming {run} at step {step}")
 
     sampler = make_sampler(config, training_clips, networks, preset.size)
+    console.print(sampler.summary())
     examples_per_step = config.batch_size * config.gradient_accumulation * accelerator.num_processes
     dataset = ExampleDataset(sampler, step * examples_per_step, config.steps * examples_per_step, config.seed)
     loader = DataLoader(dataset, config.batch_size, shuffle=False)
@@ -217,17 +207,12 @@ def make_sampler(
     config: TrainConfig, clips: list[Clip], networks: Networks, size: int
 ) -> ReconstructionSampler:
     """The sampler that a configuration asks for, of what the networks take."""
-    data = config.data
     latent_size = size // spatial_factor(networks.vae)
-    return ReconstructionSampler(
+    return sampler_of(
+        config.data,
         clips,
-        data.targets,
         networks.attention_grid(latent_size),
         consecutive=config.stage == 2,
-        attribute_weights=data.attribute_weights,
-        augmentation=Augmentation(
-            **{f.name: getattr(data, f.name) for f in dataclasses.fields(Augmentation)}
-        ),
         guidance_size=latent_size if networks.denoising_unet.config["guidance_channels"] else None,
     )
 

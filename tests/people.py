@@ -1,0 +1,59 @@
+"""Clips of flat people, whose examples can be worked out by hand."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from durian.data.clips import ATTRIBUTE_LABELS, Clip
+from durian.portrait.geometry import face_template
+
+SIZE, FRAMES = 32, 6
+BOXES = {"hair": (5, 11), "glasses": (13, 16), "beard": (22, 26), "hat": (1, 5)}
+"""Rows of each attribute."""
+COLOURS = {"hair": (200, 30, 30), "glasses": (30, 30, 200), "beard": (30, 200, 30), "hat": (220, 220, 30)}
+
+
+def dressed(name: str, *attributes: str, styles: dict[str, str] | None = None, frames: int = FRAMES) -> Clip:
+    """A grey head that moves to the right, a band of colour across it for each attribute."""
+    landmarks = np.repeat(face_template()[None] * 8, frames, 0).astype(np.float32)
+    images = np.full((frames, SIZE, SIZE, 3), 40, np.uint8)
+    masks = {attribute: np.zeros((frames, SIZE, SIZE), bool) for attribute in attributes}
+    for i in range(frames):
+        landmarks[i, :, :2] += [13 + i, 16]
+        columns = slice(6 + i, 20 + i)
+        images[i, 11:26, columns] = 150
+        for attribute in attributes:
+            rows = slice(*BOXES[attribute])
+            images[i, rows, columns] = COLOURS[attribute]
+            masks[attribute][i, rows, columns] = True
+    return Clip(name, images, landmarks, masks, styles or {})
+
+
+def write_shard(path: Path, clips: list[Clip]) -> None:
+    """Clips as tar shards hold them."""
+    with tarfile.open(path, "w") as tar:
+
+        def add(name: str, data: bytes) -> None:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+        for clip in clips:
+            for i, frame in enumerate(clip.frames):
+                add(f"{clip.name}.frame{i:02d}.webp", cv2.imencode(".webp", frame[..., ::-1])[1].tobytes())
+                labels = np.zeros(frame.shape[:2], np.uint8)
+                for name, masks in clip.masks.items():
+                    labels[masks[i]] = ATTRIBUTE_LABELS[name]
+                add(f"{clip.name}.label{i:02d}.png", cv2.imencode(".png", labels)[1].tobytes())
+            buffer = io.BytesIO()
+            np.save(buffer, clip.landmarks)
+            add(f"{clip.name}.landmarks.npy", buffer.getvalue())
+            if clip.styles:
+                person = {"attributes": {name: {"style": style} for name, style in clip.styles.items()}}
+                add(f"{clip.name}.person.json", json.dumps(person).encode())
