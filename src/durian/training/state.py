@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from durian.errors import DurianError
 
 STEP = "step"
 
@@ -38,7 +41,8 @@ def save_state(
         for name, parameter in parameters.items()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
-    save_file(moments, temporary / "optimizer.safetensors")
+    kind = {"optimizer": type(optimizer).__name__}
+    save_file(moments, temporary / "optimizer.safetensors", metadata=kind)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -58,6 +62,7 @@ def load_state(
 
     Raises:
         ValueError: the state is of other parameters.
+        DurianError: it is of another optimiser.
     """
     weights = load_file(folder / "weights.safetensors")
     step = int(weights.pop(STEP))
@@ -69,6 +74,13 @@ def load_state(
     for name, parameter in parameters.items():
         parameter.copy_(weights[name])
         ema[name].copy_(averages[name])
+    with safe_open(folder / "optimizer.safetensors", "pt") as file:
+        written_by = (file.metadata() or {}).get("optimizer", "AdamW")
+    if written_by != type(optimizer).__name__:
+        raise DurianError(
+            f"the state in {folder} is of {written_by}, not {type(optimizer).__name__}: start from the run's "
+            "checkpoint with init_from, or begin anew with --fresh"
+        )
     for key, value in load_file(folder / "optimizer.safetensors").items():
         name, kind = key.rsplit("/", 1)
         if kind != STEP:
