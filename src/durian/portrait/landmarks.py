@@ -37,7 +37,7 @@ class MediaPipeLandmarks:
 
     def __init__(self, static: bool = True) -> None:
         self._static = static
-        self._box: _Box | None = None  # where the followed face is searched
+        self._box: FaceBox | None = None  # where the followed face is searched
         self._warm = False
         with quiet_stderr():
             self._mesh: Any = face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True)
@@ -46,7 +46,7 @@ class MediaPipeLandmarks:
                 face_detection.FaceDetection(model_selection=reach) for reach in (0, 1)
             ]
             self._person: Any = selfie_segmentation.SelfieSegmentation(model_selection=0)
-            blank = np.zeros((_Box.PIXELS, _Box.PIXELS, 3), np.uint8)
+            blank = np.zeros((FaceBox.PIXELS, FaceBox.PIXELS, 3), np.uint8)
             for graph in self._graphs:  # each starts, and logs, in threads of its own: wait for them
                 graph.process(blank)
 
@@ -57,6 +57,23 @@ class MediaPipeLandmarks:
             landmarks = self._detect(image)
         self._warm = landmarks is not None
         return landmarks
+
+    def search(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "478 3"]]:
+        """Landmarks of every face that is found in the whole image at once, the largest first, each once."""
+        if self._warm:
+            return self._search(image)
+        with quiet_stderr():
+            faces = self._search(image)
+        self._warm = bool(faces)
+        return faces
+
+    def look(self, image: UInt8[np.ndarray, "H W 3"], box: FaceBox) -> Float[np.ndarray, "478 3"] | None:
+        """Landmarks of the face in one square of the image, or None where there is none."""
+        faces = self._mesh.process(box.cut(image)).multi_face_landmarks
+        if not faces:
+            return None
+        points = np.array([(p.x - 0.5, p.y - 0.5, p.z) for p in faces[0].landmark], np.float64)
+        return (points * box.side + (box.x, box.y, 0)).astype(np.float32)
 
     @property
     def _graphs(self) -> tuple[Any, ...]:
@@ -77,34 +94,42 @@ class MediaPipeLandmarks:
 
     def _detect(self, image: np.ndarray) -> np.ndarray | None:
         if self._box is not None:
-            landmarks = self._mesh_in(image, self._box)
+            landmarks = self.look(image, self._box)
             if landmarks is not None and self._box.holds(landmarks):
                 return landmarks
             self._box = None
         for box in self._find(image):
-            landmarks = self._mesh_in(image, box)
+            landmarks = self.look(image, box)
             if landmarks is not None and self._is_person(image, landmarks):
-                self._box = None if self._static else _Box.around(landmarks)
+                self._box = None if self._static else FaceBox.around(landmarks)
                 return landmarks
         return None
 
-    def _find(self, image: np.ndarray) -> Iterator[_Box]:
+    def _search(self, image: np.ndarray) -> list[np.ndarray]:
+        faces: list[np.ndarray] = []
+        for box in sorted(self._faces(image, FaceBox.whole(image)), key=lambda box: -box.side):
+            landmarks = self.look(image, box)
+            if landmarks is None or any(face_overlap(landmarks, face) > 0.3 for face in faces):
+                continue
+            if self._is_person(image, landmarks):
+                faces.append(landmarks)
+        return faces
+
+    def _find(self, image: np.ndarray) -> Iterator[FaceBox]:
         """Search boxes of the faces, the largest first; of parts of the image only if the whole has none."""
-        height, width = image.shape[:2]
-        side = max(height, width)
-        whole = _Box(width / 2, height / 2, side * 1.2)  # a margin: a face may touch the border
-        found = self._faces(image, whole)
+        found = self._faces(image, FaceBox.whole(image))
         if not found:
+            height, width = image.shape[:2]
             step = min(height, width) / 4
             tiles = [
-                _Box(x, y, min(height, width) / 2)
+                FaceBox(x, y, min(height, width) / 2)
                 for y in np.arange(step, height - step + 1, step)
                 for x in np.arange(step, width - step + 1, step)
             ]
             found = [face for tile in tiles for face in self._faces(image, tile)]
         yield from sorted(found, key=lambda box: -box.side)
 
-    def _faces(self, image: np.ndarray, box: _Box) -> list[_Box]:
+    def _faces(self, image: np.ndarray, box: FaceBox) -> list[FaceBox]:
         crop = box.cut(image)
         found = []
         for finder in self._finders:
@@ -113,23 +138,16 @@ class MediaPipeLandmarks:
                 side = max(face.width, face.height) * box.side
                 x = box.x + (face.xmin + face.width / 2 - 0.5) * box.side
                 y = box.y + (face.ymin + face.height / 2 - 0.5) * box.side
-                found.append(_Box(x, y, 2.2 * side))
+                found.append(FaceBox(x, y, 2.2 * side))
         return found
 
-    def _mesh_in(self, image: np.ndarray, box: _Box) -> np.ndarray | None:
-        faces = self._mesh.process(box.cut(image)).multi_face_landmarks
-        if not faces:
-            return None
-        points = np.array([(p.x - 0.5, p.y - 0.5, p.z) for p in faces[0].landmark], np.float64)
-        return (points * box.side + (box.x, box.y, 0)).astype(np.float32)
-
     def _is_person(self, image: np.ndarray, landmarks: np.ndarray) -> bool:
-        probability = self._person.process(_Box.around(landmarks).cut(image)).segmentation_mask
+        probability = self._person.process(FaceBox.around(landmarks).cut(image)).segmentation_mask
         third = len(probability) // 3  # the middle of the crop is face
         return float(probability[third:-third, third:-third].mean()) > 0.5
 
 
-class _Box:
+class FaceBox:
     """A square of the image (it may reach beyond): centre x, y and side, in pixels."""
 
     PIXELS = 384  # of the crop that the detectors see; they shrink it to 128–256 themselves
@@ -138,13 +156,19 @@ class _Box:
         self.x, self.y, self.side = x, y, side
 
     @classmethod
-    def around(cls, landmarks: np.ndarray) -> _Box:
+    def around(cls, landmarks: np.ndarray) -> FaceBox:
         low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
         return cls(*((low + high) / 2), 2.2 * float((high - low).max()))
 
+    @classmethod
+    def whole(cls, image: np.ndarray) -> FaceBox:
+        """All of an image, and a margin: a face may touch the border."""
+        height, width = image.shape[:2]
+        return cls(width / 2, height / 2, 1.2 * max(height, width))
+
     def holds(self, landmarks: np.ndarray) -> bool:
         """Whether the face is still well inside and of about the size that the box was made for."""
-        other = _Box.around(landmarks)
+        other = FaceBox.around(landmarks)
         shift = max(abs(other.x - self.x), abs(other.y - self.y))
         return shift < 0.2 * self.side and 0.7 < other.side / self.side < 1.4
 
@@ -160,6 +184,13 @@ class _Box:
             [[scale, 0, (low[0] - corner[0]) * scale], [0, scale, (low[1] - corner[1]) * scale]]
         )
         return warp_image(part, matrix, (self.PIXELS, self.PIXELS))
+
+
+def face_overlap(one: Float[np.ndarray, "478 3"], other: Float[np.ndarray, "478 3"]) -> float:
+    """Intersection over union of two faces' bounding boxes."""
+    (low, high), (low2, high2) = ((face[:, :2].min(0), face[:, :2].max(0)) for face in (one, other))
+    common = np.clip(np.minimum(high, high2) - np.maximum(low, low2), 0, None).prod()
+    return float(common / max((high - low).prod() + (high2 - low2).prod() - common, 1e-9))
 
 
 _STDERR = threading.Lock()
