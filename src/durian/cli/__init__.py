@@ -14,6 +14,8 @@ import typer
 from durian.cli.animate import animate
 from durian.cli.demo import demo
 from durian.cli.evaluate import evaluate_app
+from durian.cli.examples import examples
+from durian.cli.generate import mask_bank, outpaint
 from durian.cli.synth import synth_app
 from durian.cli.train import train
 from durian.errors import DurianError
@@ -51,6 +53,9 @@ def _root(
 app.command()(demo)
 app.command()(animate)
 app.command()(train)
+app.command()(examples)
+app.command(name="mask-bank")(mask_bank)
+app.command()(outpaint)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(synth_app, name="synth")
 

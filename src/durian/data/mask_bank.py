@@ -60,7 +60,7 @@ class MaskBank:
         """Whose mask to take for a face."""
         sources = self.sources[attribute]
         if self.nearest is None or len(sources) <= self.nearest:
-            return sources[rng.integers(len(sources))]
+            return sources[int(rng.integers(len(sources)))]
         distance = np.linalg.norm(self._shapes[attribute] - _shape(landmarks), axis=1)
         return sources[np.argsort(distance, kind="stable")[rng.integers(self.nearest)]]
 
