@@ -23,10 +23,13 @@ from durian.errors import DurianError
 from durian.models import presets
 from durian.pipeline.checkpoint import load_motion_adapter, save_checkpoint
 from durian.portrait.geometry import face_template
+from durian.training.build import build_networks, trainable_parameters
 from durian.training.config import TrainConfig, load_config
+from durian.training.dataset import draw_example
+from durian.training.noise import example_generators
 from durian.training.objective import ReconstructionObjective, hue_error
 from durian.training.optimizer import learning_rate
-from durian.training.run import build_networks, draw_example, train, trainable_parameters
+from durian.training.run import train
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_unet
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -198,7 +201,7 @@ def test_a_perfect_prediction_has_no_loss(clips, tmp_path: Path, prediction_type
         return {"sample": clean, "epsilon": noise, "v_prediction": velocity}[prediction_type]
 
     monkeypatch.setattr(ReconstructionObjective, "predict", oracle)
-    assert float(objective(batch, torch.Generator().manual_seed(0))) < 1e-5
+    assert float(objective(batch)) < 1e-5
 
 
 def test_a_reader_learns_the_frames_positions_from_their_keypoint_images(clips, tmp_path: Path):
@@ -255,7 +258,7 @@ def test_timestep_shift_draws_more_noise(clips, tmp_path: Path):
         objective = ReconstructionObjective(
             tiny_networks(temporal=False), DDIMScheduler(), config_with(tmp_path, timestep_shift=shift)
         )
-        t = objective.draw_timesteps((2000, 1), torch.Generator().manual_seed(0), torch.device("cpu"))
+        t = objective.timesteps(torch.rand(2000, 1, generator=torch.Generator().manual_seed(0)))
         assert 0 <= int(t.min()) <= int(t.max()) <= 999
         means.append(float(t.float().mean()))
     assert means[0] == pytest.approx(500, abs=25)
@@ -283,7 +286,7 @@ def test_overfitting_a_person_lowers_the_loss(clips, tmp_path: Path):
     optimizer = torch.optim.AdamW(networks.parameters(), lr=3e-3)
 
     def step(seed: int) -> float:
-        loss = objective(batch, torch.Generator().manual_seed(seed))
+        loss = objective(batch, example_generators(seed, torch.arange(2)))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -22,7 +22,12 @@ def train(
     ] = None,
 ) -> None:
     """Train by self-reconstruction on clips, without paired data."""
+    from durian.training.interruption import TrainingStopped
     from durian.training.run import train as run
 
-    checkpoint = run(config, output=output, fresh=not resume, steps=steps)
+    try:
+        checkpoint = run(config, output=output, fresh=not resume, steps=steps)
+    except TrainingStopped as stopped:
+        typer.echo(str(stopped), err=True)
+        raise typer.Exit(128 + stopped.signal) from None
     typer.echo(f"Wrote {checkpoint}: use it with --checkpoint {checkpoint}")

@@ -25,8 +25,9 @@ class DataConfig(_Strict):
 
     `attributes` is the most that one example has. `attribute_weights` by name, "natural" (as often as
     worn) or "balanced": kinds and known styles are drawn as often as worn to the power `balance_power`.
-    `mask_bank` and `outpainted` are folders of `durian mask-bank` and `durian outpaint`. The rest are
-    the strengths of `durian.data.augmentation.Augmentation`.
+    `mask_bank` and `outpainted` are folders of `durian mask-bank` and `durian outpaint`. `workers` are
+    processes that draw examples beside the training; with 0 they are drawn in between. The rest are the
+    strengths of `durian.data.augmentation.Augmentation`.
     """
 
     clips: Path
@@ -45,6 +46,7 @@ class DataConfig(_Strict):
     mask_expansion: float = Field(0.85, ge=0, le=1)
     mask_radius: float = Field(0.03, ge=0)
     light: float = Field(0.0, ge=0)
+    workers: int = Field(0, ge=0)
 
 
 class OptimizerConfig(_Strict):
@@ -70,9 +72,12 @@ class TrainConfig(_Strict):
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and
     the eye sees first (pixel latents and "sample" prediction only). `position_loss_weight` weighs the error
     of the position reader, where the preset has one. `timestep_shift` draws more of the noisy timesteps,
-    t = s·u / (1 + (s - 1)·u) with u uniform. `networks` changes the preset's fields
-    (`durian.models.presets.Preset`), for ablations. `init_from` is a checkpoint; without one `mini` starts
-    from random weights and `sd15` from public ones, where `sources` says in place of the hub.
+    t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s (2023), with
+    `min_snr_gamma`. `networks` changes the preset's fields (`durian.models.presets.Preset`), for
+    ablations. `init_from` is a checkpoint; without one `mini` starts from random weights and `sd15` from
+    public ones, where `sources` says in place of the hub. `frozen_precision` is of the weights that do not
+    train, `ema_device` of the moving average ("same" as the weights'); `sample_steps` of previews and
+    scores, by default as many as the preset's. docs/training.md says what they save.
     """
 
     preset: Literal["sd15", "mini"]
@@ -88,6 +93,9 @@ class TrainConfig(_Strict):
     gradient_accumulation: int = Field(1, ge=1)
     gradient_checkpointing: bool = False
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    frozen_precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    ema_device: Literal["same", "cpu"] = "same"
     ema_decay: float = Field(0.999, ge=0, lt=1)
     drop_portrait: float = Field(0.05, ge=0, le=1)
     drop_attribute: float = Field(0.05, ge=0, le=1)
@@ -95,8 +103,11 @@ class TrainConfig(_Strict):
     colour_loss_weight: float = Field(0.0, ge=0)
     position_loss_weight: float = Field(1.0, ge=0)
     timestep_shift: float = Field(1.0, gt=0)
+    loss_weighting: Literal["constant", "min_snr"] = "constant"
+    min_snr_gamma: float = Field(5.0, gt=0)
     save_every: int = Field(500, ge=1)
     sample_every: int = Field(500, ge=1)
+    sample_steps: int | None = Field(None, ge=1)
     seed: int = 0
 
     @model_validator(mode="after")

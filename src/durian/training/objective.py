@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,10 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from durian.models.autoencoder import encode_latents
+from durian.models.autoencoder import encode_latents, spatial_factor
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
+from durian.training.noise import draw
 from durian.training.references import read_references
 
 Batch = dict[str, Tensor]
@@ -34,26 +36,35 @@ class ReconstructionObjective(nn.Module):
         self.scheduler = scheduler
         self.config = config
 
-    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Float[Tensor, ""]:
+    def forward(
+        self,
+        batch: Batch,
+        generators: Sequence[torch.Generator] | None = None,
+        weight_sum: Float[Tensor, ""] | None = None,
+    ) -> Float[Tensor, ""]:
         """Mean weighted squared error over all frames of all examples.
 
         Args:
             batch: fields of `Example` with a leading batch axis.
-            generator: of timesteps, noise and condition dropout.
+            generators: of timesteps, noise and condition dropout, one for each example.
+            weight_sum: what the weighted error is divided by; the batch's own `weight_sum` by default. For
+                a part of a larger batch it is the mean of all parts', so that the mean of their losses is
+                the loss of the whole.
         """
         count, frames = batch["targets"].shape[:2]
         device = batch["targets"].device
         with torch.no_grad():
             latents = encode_latents(self.networks.vae, batch["targets"].flatten(0, 1))
-            latents = latents.unflatten(0, (count, frames)).transpose(1, 2)
+            latents = latents.unflatten(0, (count, frames)).transpose(1, 2).float()
         # Stage 1 denoises single frames, each at its own noise level; a clip has one (stage 2).
-        levels = (count, frames) if self.config.stage == 1 else (count, 1)
-        timesteps = self.draw_timesteps(levels, generator, device).expand(count, frames)
-        noise = torch.randn(latents.shape, generator=generator, device=device, dtype=latents.dtype)
+        levels = frames if self.config.stage == 1 else 1
+        draws = draw(tuple(latents.shape), levels, generators, device)
+        timesteps = self.timesteps(draws.time).expand(count, frames)
+        noise = draws.noise
         noisy = self._add_noise(latents, noise, timesteps)
 
-        keep_portrait = torch.rand(count, generator=generator, device=device) >= self.config.drop_portrait
-        keep_attribute = torch.rand(count, generator=generator, device=device) >= self.config.drop_attribute
+        keep_portrait = draws.portrait >= self.config.drop_portrait
+        keep_attribute = draws.attributes >= self.config.drop_attribute
         positions, misread = self._read_positions(batch)
         prediction = self.predict(batch, noisy, timesteps, positions, keep_portrait, keep_attribute)
 
@@ -61,8 +72,16 @@ class ReconstructionObjective(nn.Module):
         error = residual.square().mean(1)
         if self.config.colour_loss_weight:
             error = error + self.config.colour_loss_weight * hue_error(residual)
+        if self.config.loss_weighting == "min_snr":
+            error = error * self.min_snr_weight(timesteps)[..., None, None]
         weight = self._weight(batch["target_masks"], error.shape[-1])
-        return (error * weight).sum() / weight.sum() + self.config.position_loss_weight * misread
+        total = weight.sum() if weight_sum is None else weight_sum
+        return (error * weight).sum() / total + self.config.position_loss_weight * misread
+
+    def weight_sum(self, batch: Batch) -> Float[Tensor, ""]:
+        """Sum of the weights of all places in a batch."""
+        size = batch["targets"].shape[-1] // spatial_factor(self.networks.vae)
+        return self._weight(batch["target_masks"], size).sum()
 
     def predict(
         self,
@@ -99,15 +118,23 @@ class ReconstructionObjective(nn.Module):
         # What attention makes of a place has too many waves to tell the reader where to go.
         return networks.denoising_unet.encode_positions(read.detach()), (error * near).mean()
 
-    def draw_timesteps(
-        self, shape: tuple[int, int], generator: torch.Generator | None, device: torch.device
-    ) -> Int[Tensor, "B F"]:
-        """Timesteps from the shifted distribution of the configuration."""
-        u = torch.rand(shape, generator=generator, device=device)
+    def timesteps(self, u: Float[Tensor, "B F"]) -> Int[Tensor, "B F"]:
+        """Timesteps of the configuration's shifted distribution, from uniform numbers."""
         shift = self.config.timestep_shift
         t = shift * u / (1 + (shift - 1) * u)
         count = self.scheduler.config["num_train_timesteps"]
         return (t * count).long().clamp(max=count - 1)
+
+    def min_snr_weight(self, timesteps: Int[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+        """Min-SNR-γ (Hang et al. 2023): min(SNR, γ) for errors of the clean sample, and what amounts to the
+        same for errors of the noise (over SNR) and of the velocity (over SNR + 1)."""
+        alphas = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+        ratio = alphas / (1 - alphas)
+        gamma = self.config.min_snr_gamma
+        kind = self.scheduler.config["prediction_type"]
+        if kind == "epsilon":
+            return (gamma / ratio).clamp(max=1)  # 1 where there is no signal at all
+        return ratio.clamp(max=gamma) / (1 if kind == "sample" else ratio + 1)
 
     def _alphas(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         alphas = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps][:, None, :, None, None]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from durian.models.autoencoder import decode_latents, encode_latents
@@ -51,13 +52,8 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
     return images.unflatten(0, (count, frames))
 
 
-def save_preview(path: Path, networks: Networks, scheduler: DDIMScheduler, batch: Batch | None) -> None:
+def draw_sheet(batch: Batch, result: Float[Tensor, "B F 3 H W"]) -> UInt8[np.ndarray, "h w 3"]:
     """A row for each example: masked portrait | masked attributes | each target above its reconstruction."""
-    if batch is None:
-        return
-    networks.eval()
-    result = reconstruct(networks, scheduler, batch).cpu()
-    networks.train()
     portrait = batch["portrait"] * (1 - batch["portrait_mask"])
     attributes = batch["attributes"] * batch["attribute_masks"]
     rows = []
@@ -66,8 +62,12 @@ def save_preview(path: Path, networks: Networks, scheduler: DDIMScheduler, batch
         rows.append(torch.cat([*references, *batch["targets"][i]], 2))
         rows.append(torch.cat([*references, *result[i]], 2))
     sheet = torch.cat(rows, 1)
-    image = ((sheet.permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    return ((sheet.permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+
+
+def save_sheet(path: Path, sheet: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Write a PNG beside, then put it in its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
-    cv2.imwrite(str(temporary), image[..., ::-1])
+    cv2.imwrite(str(temporary), sheet[..., ::-1])
     os.replace(temporary, path)

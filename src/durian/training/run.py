@@ -2,114 +2,69 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-import yaml
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.training_utils import EMAModel
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader
 
-from durian.data.clips import Clip, read_clips
-from durian.data.example import Example
-from durian.data.reconstruction import ReconstructionSampler, split_clips
-from durian.errors import DurianError
-from durian.models.autoencoder import spatial_factor
+from durian.data.clips import Clip
 from durian.models.networks import Networks
 from durian.models.presets import Preset
+from durian.training.average import MovingAverage
+from durian.training.build import build_networks, load_clips, prepare_networks, starting_preset
+from durian.training.checks import check_config
 from durian.training.config import TrainConfig, load_config
+from durian.training.dataset import ExampleDataset, make_sampler, preview_batch
+from durian.training.folder import RunFolder
+from durian.training.interruption import Interruption, TrainingStopped
 from durian.training.objective import Batch, ReconstructionObjective
 from durian.training.optimizer import build_optimizer, learning_rate
-from durian.training.preview import save_preview
-from durian.training.sampler import sampler_of
+from durian.training.preview import save_sheet
+from durian.training.progress import TrainingProgress
+from durian.training.scores import score_held_out
 from durian.training.state import load_state, save_state, state_folder
+from durian.training.step import TrainingStep
 
 
-class ExampleDataset(Dataset):
-    """Examples by number; the same number gives the same example on every run and machine."""
+@dataclass
+class Run:
+    """What the loop works with; `preview` is None where nobody is held out."""
 
-    def __init__(self, sampler: ReconstructionSampler, start: int, stop: int, seed: int):
-        self.sampler, self.start, self.stop, self.seed = sampler, start, stop, seed
+    config: TrainConfig
+    accelerator: Accelerator
+    console: Console
+    preset: Preset
+    networks: Networks
+    scheduler: Any
+    parameters: dict[str, nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage
+    preview: Batch | None = None
 
-    def __len__(self) -> int:
-        return self.stop - self.start
+    @property
+    def folder(self) -> Path:
+        return self.config.output
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return draw_example(self.sampler, self.seed, self.start + index)
+    def save(self, step: int) -> None:
+        """Keep the state, to go on from."""
+        if self.accelerator.is_main_process:
+            save_state(self.folder / "state", step, self.parameters, self.average.values, self.optimizer)
 
-
-def draw_example(sampler: ReconstructionSampler, seed: int, index: int) -> dict[str, np.ndarray]:
-    """Example number `index` of a run as a dict, as collating wants it."""
-    example: Example = sampler.draw(np.random.default_rng([seed, index]))
-    return {field.name: getattr(example, field.name) for field in dataclasses.fields(example)}
-
-
-def trainable_parameters(networks: Networks, stage: int) -> dict[str, nn.Parameter]:
-    """Stage 1 trains everything that is not frozen but the temporal layers; stage 2 these alone."""
-    return {
-        name: parameter
-        for name, parameter in networks.named_parameters()
-        if parameter.requires_grad
-        and not name.startswith("vae.")
-        and (".motion_modules." in name) == (stage == 2)
-    }
-
-
-def load_clips(config: TrainConfig, console: Console) -> tuple[list[Clip], list[Clip]]:
-    """Training and held-out clips, all in memory."""
-    with console.status("reading clips") as status:
-        clips = list(
-            read_clips(config.data.clips, config.data.limit, lambda n: status.update(f"reading clips: {n}"))
-        )
-    size = starting_preset(config).size
-    for clip in clips:
-        if clip.frames.shape[1:3] != (size, size):
-            height, width = clip.frames.shape[1:3]
-            raise DurianError(
-                f"clip {clip.name} is {width}×{height} pixels and {config.preset} wants {size}×{size}"
-            )
-    if len(clips) <= config.data.held_out:
-        raise DurianError(f"{config.data.clips} has {len(clips)} clips, and data.held_out takes all of them")
-    return split_clips(clips, config.data.held_out, seed=0)
-
-
-def starting_preset(config: TrainConfig) -> Preset:
-    """The shape of what is trained; size and sampling steps are those of the checkpoint it starts from."""
-    from durian.pipeline.checkpoint import SETTINGS, read_index, resolve_checkpoint
-
-    if config.init_from is None:
-        return config.shape()
-    index = read_index(resolve_checkpoint(config.init_from))
-    return dataclasses.replace(config.shape(), **{key: index[key] for key in SETTINGS})
-
-
-def build_networks(config: TrainConfig) -> Networks:
-    """The preset's networks, from scratch, from public weights or from a checkpoint.
-
-    Stage 2 adds motion modules to a checkpoint of stage 1: `sd15`'s from AnimateDiff, `mini`'s silent.
-    """
-    from durian.pipeline.checkpoint import build_sd15, load_motion_adapter, load_networks
-
-    torch.manual_seed(config.seed)
-    sources = {str(key): value for key, value in (config.sources or {}).items()}
-    if config.init_from is None:
-        if config.preset == "sd15":
-            return build_sd15(sources, temporal=config.stage == 2, **config.networks)
-        return config.shape().build(temporal=config.stage == 2)
-    networks = load_networks(config.init_from)
-    if config.stage == 2:
-        adapter = load_motion_adapter(sources) if config.preset == "sd15" else None
-        networks.denoising_unet = networks.denoising_unet.with_motion(adapter)
-    return networks
+    def sample(self, step: int, record: RunFolder) -> None:
+        """Reconstruct people that training never sees, with the averaged weights."""
+        if self.preview is None:
+            return
+        steps = self.config.sample_steps or self.preset.sampling_steps
+        with self.average.applied(), self.accelerator.autocast():
+            scores, sheet = score_held_out(self.networks, self.scheduler, self.preview, steps)
+        save_sheet(self.folder / "previews" / f"{step:06d}.png", sheet)
+        record.write_scores(step, scores, sheet)
 
 
 def train(
@@ -127,180 +82,115 @@ def train(
 
     Raises:
         DurianError: the configuration or the data are not usable.
+        TrainingStopped: SIGINT or SIGTERM came; the state is saved.
     """
     overrides = {"output": output, "steps": steps}
     config = load_config(config_path, {k: v for k, v in overrides.items() if v is not None})
-    accelerator = Accelerator(
+    check_config(config)
+    accelerator = make_accelerator(config)
+    console = Console(stderr=True, quiet=not accelerator.is_main_process)
+    preset = starting_preset(config)
+    with console.status("reading clips") as status:
+        clips, held_out = load_clips(config, preset.size, lambda n: status.update(f"reading clips: {n}"))
+    run = make_run(config, accelerator, console, preset, build_networks(config))
+    step = 0
+    state = None if fresh else state_folder(run.folder)
+    if state is not None:
+        step = load_state(state, run.parameters, run.average.values, run.optimizer)
+        console.print(f"going on with {run.folder} after step {step}")
+    _loop(run, clips, held_out, step)
+    if accelerator.is_main_process:
+        export(run)
+    accelerator.wait_for_everyone()
+    return run.folder / "checkpoint"
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Devices and processes as the environment (torchrun's, accelerate's) says."""
+    return Accelerator(
         mixed_precision=config.mixed_precision,
-        gradient_accumulation_steps=config.gradient_accumulation,
         # A ReferenceNet's very last layer comes after what DNet attends to: it has no gradient.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    console = Console(quiet=not accelerator.is_main_process)
-    run = Path(config.output)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-
-    training_clips, held_out = load_clips(config, console)
-    networks = build_networks(config)
-    preset = starting_preset(config)
-    scheduler = preset.scheduler_class(**preset.scheduler)
-    if config.gradient_checkpointing:
-        for network in (networks.denoising_unet, networks.portrait_net, networks.attribute_net):
-            if network is not None:
-                network.enable_gradient_checkpointing()
-    parameters = trainable_parameters(networks, config.stage)
-    for name, parameter in networks.named_parameters():
-        parameter.requires_grad_(name in parameters)
-    # Convolutions on a CPU read channels last without reordering.
-    networks.to(accelerator.device).to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(config.optimizer, parameters)
-    ema = EMAModel(parameters.values(), decay=config.ema_decay)
-    averages = dict(zip(parameters, ema.shadow_params, strict=True))
-
-    step = 0
-    state = None if fresh else state_folder(run)
-    if state is not None:
-        step = ema.optimization_step = load_state(state, parameters, averages, optimizer)
-        console.print(f"resuming {run} at step {step}")
-
-    sampler = make_sampler(config, training_clips, networks, preset.size)
-    console.print(sampler.summary())
-    examples_per_step = config.batch_size * config.gradient_accumulation * accelerator.num_processes
-    dataset = ExampleDataset(sampler, step * examples_per_step, config.steps * examples_per_step, config.seed)
-    loader = DataLoader(dataset, config.batch_size, shuffle=False)
-    objective = ReconstructionObjective(networks, scheduler, config).train()
-    objective, optimizer, loader = accelerator.prepare(objective, optimizer, loader)
-    preview = preview_batch(config, held_out, networks, preset.size)
-
-    started, first, running = time.monotonic(), step, []
-    batches = iter(loader)
-    with _progress(console) as bar, (run / "curve.jsonl").open("a") as curve:
-        task = bar.add_task("training", total=config.steps, completed=step, loss=float("nan"))
-        while step < config.steps:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            losses = [
-                _backward(accelerator, objective, optimizer, parameters, batch, config, step, micro)
-                for micro, batch in enumerate(_take(batches, config.gradient_accumulation))
-            ]
-            ema.step(parameters.values())
-            step += 1
-            running.append(float(np.mean(losses)))
-            bar.update(task, completed=step, loss=float(np.mean(running[-50:])))
-            if not accelerator.is_main_process:
-                continue
-            if step % 20 == 0 or step == config.steps:
-                rate = (step - first) / (time.monotonic() - started)
-                record = {"step": step, "loss": float(np.mean(running[-20:])), "steps_per_second": rate}
-                curve.write(json.dumps(record) + "\n")
-                curve.flush()
-            if step % config.save_every == 0 or step == config.steps:
-                save_state(run / "state", step, parameters, averages, optimizer.optimizer)
-            if step % config.sample_every == 0 or step == config.steps:
-                with swapped(parameters, averages):
-                    save_preview(run / "previews" / f"{step:06d}.png", networks, scheduler, preview)
-    return export(run, preset, networks, scheduler, parameters, averages)
 
 
-def make_sampler(
-    config: TrainConfig, clips: list[Clip], networks: Networks, size: int
-) -> ReconstructionSampler:
-    """The sampler that a configuration asks for, of what the networks take."""
-    latent_size = size // spatial_factor(networks.vae)
-    return sampler_of(
-        config.data,
-        clips,
-        networks.attention_grid(latent_size),
-        consecutive=config.stage == 2,
-        guidance_size=latent_size if networks.denoising_unet.config["guidance_channels"] else None,
+def make_run(
+    config: TrainConfig, accelerator: Accelerator, console: Console, preset: Preset, networks: Networks
+) -> Run:
+    """Everything but the data, at step 0."""
+    parameters = prepare_networks(networks, config, accelerator.device)
+    device = "cpu" if config.ema_device == "cpu" else None
+    return Run(
+        config,
+        accelerator,
+        console,
+        preset,
+        networks,
+        preset.scheduler_class(**preset.scheduler),
+        parameters,
+        build_optimizer(config.optimizer, parameters),
+        MovingAverage(parameters, config.ema_decay, device),
     )
 
 
-def preview_batch(
-    config: TrainConfig, held_out: list[Clip], networks: Networks, size: int, count: int = 6
-) -> Batch | None:
-    """A fixed batch of people that training never sees."""
-    if not held_out:
-        return None
-    sampler = make_sampler(config, held_out, networks, size)
-    examples = [draw_example(sampler, 1, index) for index in range(count)]
-    per_frame = ("targets", "target_masks", "target_positions", "keypoints", "guidance")
-    return {
-        key: torch.from_numpy(np.stack([e[key][:4] if key in per_frame else e[key] for e in examples]))
-        for key in examples[0]
-    }
+def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
+    config, accelerator = run.config, run.accelerator
+    sampler = make_sampler(config, clips, run.networks, run.preset.size)
+    run.console.print(sampler.summary())
+    per_step = config.batch_size * config.gradient_accumulation * accelerator.num_processes
+    dataset = ExampleDataset(sampler, step * per_step, config.steps * per_step, config.seed)
+    loader = DataLoader(dataset, config.batch_size, num_workers=config.data.workers)
+    objective = ReconstructionObjective(run.networks, run.scheduler, config)
+    prepared, optimizer, batches = accelerator.prepare(objective, run.optimizer, loader)
+    make_step = TrainingStep(accelerator, prepared, optimizer, list(run.parameters.values()), config)
+
+    record = None
+    if accelerator.is_main_process:
+        if held_out:
+            run.preview = preview_batch(make_sampler(config, held_out, run.networks, run.preset.size))
+        record = RunFolder(run.folder, step)
+        trained = sum(parameter.numel() for parameter in run.parameters.values())
+        record.started(config, processes=accelerator.num_processes, trained_parameters=trained)
+    seconds = [each["seconds"] for each in record.records if "seconds" in each] if record else []
+    iterator = iter(batches)
+    bar = TrainingProgress(run.console, config.steps, step, seconds, every=min(100, config.save_every))
+    with bar, Interruption() as interruption:
+        while step < config.steps:
+            started = time.monotonic()
+            rate = learning_rate(config, step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            result = make_step([next(iterator) for _ in range(config.gradient_accumulation)])
+            step += 1
+            run.average.update(step)
+            stop = interruption.agreed(accelerator)
+            due = step == config.steps
+            if record is not None:
+                values = {"loss": result.loss, "grad_norm": result.grad_norm, "learning_rate": rate}
+                values["seconds"] = time.monotonic() - started
+                bar.advance(result.loss, values["seconds"])
+                record.write_step(step, values, per_step)
+                if due or step % config.sample_every == 0:
+                    run.sample(step, record)
+            if due or stop or step % config.save_every == 0:
+                run.save(step)
+            if stop:
+                break
+    if record is not None:
+        record.close()
+    if step < config.steps:
+        raise TrainingStopped(step, stop)
 
 
-def export(
-    run: Path,
-    preset: Preset,
-    networks: Networks,
-    scheduler: DDIMScheduler,
-    parameters: dict[str, nn.Parameter],
-    averages: dict[str, Tensor],
-) -> Path:
+def export(run: Run) -> None:
     """Write the moving average as a checkpoint that `DurianPipeline.from_pretrained` reads."""
     from durian.pipeline.checkpoint import save_checkpoint
 
-    with swapped(parameters, averages):
-        save_checkpoint(run / "checkpoint", networks, scheduler, preset)
-    return run / "checkpoint"
-
-
-class swapped:
-    """Within this context the parameters have the values of their moving averages."""
-
-    def __init__(self, parameters: dict[str, nn.Parameter], averages: dict[str, Tensor]):
-        self.parameters, self.averages = parameters, averages
-
-    def __enter__(self) -> None:
-        self.kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        self._copy(self.averages)
-
-    def __exit__(self, *exception: object) -> None:
-        self._copy(self.kept)
-
-    @torch.no_grad()
-    def _copy(self, values: dict[str, Tensor]) -> None:
-        for name, parameter in self.parameters.items():
-            parameter.copy_(values[name])
-
-
-def _backward(
-    accelerator: Accelerator,
-    objective: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    parameters: dict[str, nn.Parameter],
-    batch: Batch,
-    config: TrainConfig,
-    step: int,
-    micro: int,
-) -> float:
-    generator = torch.Generator(accelerator.device)
-    key = [config.seed, step, micro, accelerator.process_index]
-    generator.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
-    with accelerator.accumulate(objective):
-        loss = objective(batch, generator)
-        accelerator.backward(loss)
-        if accelerator.sync_gradients:
-            accelerator.clip_grad_norm_(parameters.values(), config.optimizer.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-    return float(loss.detach())
-
-
-def _take(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
-    for _ in range(count):
-        yield next(batches)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    networks, average = run.networks, run.average
+    if run.config.frozen_precision != "fp32":  # what was rounded is taken from where it came from
+        networks = build_networks(run.config)
+        parameters = dict(networks.named_parameters())
+        average = MovingAverage({name: parameters[name] for name in run.parameters}, 0.0)
+        average.values = run.average.values
+    with average.applied():
+        save_checkpoint(run.folder / "checkpoint", networks, run.scheduler, run.preset)

@@ -1,0 +1,123 @@
+"""From a configuration to networks that are ready to train, and to clips in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from durian.data.clips import Clip, read_clips
+from durian.data.reconstruction import split_clips
+from durian.models.networks import Networks
+from durian.models.presets import Preset
+from durian.training.checks import check_clips
+from durian.training.config import TrainConfig
+
+_UNETS = ("denoising_unet", "portrait_net", "attribute_net")
+
+
+def starting_preset(config: TrainConfig) -> Preset:
+    """The shape of what is trained; size and sampling steps are those of the checkpoint it starts from."""
+    from durian.pipeline.checkpoint import SETTINGS, read_index, resolve_checkpoint
+
+    if config.init_from is None:
+        return config.shape()
+    index = read_index(resolve_checkpoint(config.init_from))
+    return dataclasses.replace(config.shape(), **{key: index[key] for key in SETTINGS})
+
+
+def build_networks(config: TrainConfig) -> Networks:
+    """The preset's networks, from scratch, from public weights or from a checkpoint.
+
+    Stage 2 adds motion modules to a checkpoint of stage 1: `sd15`'s from AnimateDiff, `mini`'s silent.
+    """
+    from durian.pipeline.checkpoint import build_sd15, load_motion_adapter, load_networks
+
+    torch.manual_seed(config.seed)
+    sources = {str(key): value for key, value in (config.sources or {}).items()}
+    if config.init_from is None:
+        if config.preset == "sd15":
+            return build_sd15(sources, temporal=config.stage == 2, **config.networks)
+        return config.shape().build(temporal=config.stage == 2)
+    networks = load_networks(config.init_from)
+    if config.stage == 2:
+        adapter = load_motion_adapter(sources) if config.preset == "sd15" else None
+        networks.denoising_unet = networks.denoising_unet.with_motion(adapter)
+    return networks
+
+
+def trainable_parameters(networks: Networks, stage: int) -> dict[str, nn.Parameter]:
+    """Stage 1 trains everything that is not frozen but the temporal layers; stage 2 these alone."""
+    return {
+        name: parameter
+        for name, parameter in networks.named_parameters()
+        if parameter.requires_grad
+        and not name.startswith("vae.")
+        and (".motion_modules." in name) == (stage == 2)
+    }
+
+
+def prepare_networks(
+    networks: Networks, config: TrainConfig, device: torch.device | str
+) -> dict[str, nn.Parameter]:
+    """Freeze what does not train, apply the options that save time and memory, and move all to `device`.
+
+    Returns:
+        The parameters that train, by name.
+    """
+    parameters = trainable_parameters(networks, config.stage)
+    for name, parameter in networks.named_parameters():
+        parameter.requires_grad_(name in parameters)
+        if config.frozen_precision == "bf16" and name not in parameters:
+            parameter.data = parameter.data.bfloat16()
+    unets = [unet for name in _UNETS if (unet := getattr(networks, name)) is not None]
+    if config.gradient_checkpointing:
+        for unet in unets:
+            unet.enable_gradient_checkpointing()
+    # Convolutions on a CPU read channels last without reordering.
+    networks.to(device).to(memory_format=torch.channels_last)
+    set_training(networks)
+    if config.compile:
+        compile_blocks(unets)
+    return parameters
+
+
+def set_training(networks: Networks) -> None:
+    """Training mode, but for the parts without anything that trains: they stay as they will be used."""
+    networks.train()
+    for component in networks.components().values():
+        if not any(parameter.requires_grad for parameter in component.parameters()):
+            component.eval()
+
+
+def compile_blocks(unets: list[nn.Module]) -> None:
+    """`torch.compile` for each residual and transformer block, in place, so that no parameter is renamed.
+
+    The blocks of a kind share one compilation, and what is between them may depend on the data.
+    """
+    from diffusers.models.attention import BasicTransformerBlock, FeedForward
+    from diffusers.models.resnet import ResnetBlock2D
+
+    for unet in unets:
+        for module in unet.modules():
+            if isinstance(module, (ResnetBlock2D, BasicTransformerBlock, FeedForward)):
+                module.compile(dynamic=False)
+
+
+def load_clips(
+    config: TrainConfig, size: int, progress: Callable[[int], None] | None = None
+) -> tuple[list[Clip], list[Clip]]:
+    """Training and held-out clips, all in memory.
+
+    Args:
+        size: that their frames must have, in pixels.
+        progress: called with the number of clips read so far.
+
+    Raises:
+        DurianError: there are none, or they are not what the configuration asks for.
+    """
+    clips = list(read_clips(config.data.clips, config.data.limit, progress))
+    check_clips(config, clips, size)
+    return split_clips(clips, config.data.held_out, seed=0)

@@ -1,0 +1,99 @@
+"""What can be known to be wrong with a run before its first step, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from durian.data.clips import Clip
+from durian.errors import DurianError
+from durian.models.autoencoder import PixelAutoencoder
+from durian.training.config import TrainConfig
+
+
+def check_config(config: TrainConfig) -> None:
+    """Refuse a configuration that cannot run here.
+
+    Raises:
+        DurianError: naming every offending key.
+    """
+    problems = [*_options(config), *_folders(config), *_start(config)]
+    if problems:
+        raise DurianError("; ".join(problems))
+
+
+def check_clips(config: TrainConfig, clips: Sequence[Clip], size: int) -> None:
+    """Refuse clips that a configuration cannot be trained on.
+
+    Args:
+        size: that their frames must have, in pixels.
+
+    Raises:
+        DurianError: naming every offending key.
+    """
+    folder, problems = config.data.clips, []
+    for clip in clips:
+        height, width = clip.frames.shape[1:3]
+        if (height, width) != (size, size):
+            problems.append(
+                f"data.clips: clip {clip.name} is {width}×{height} pixels and {config.preset} wants "
+                f"{size}×{size}"
+            )
+            break
+    if len(clips) <= config.data.held_out:
+        problems.append(f"data.held_out: {folder} has {len(clips)} clips, and all of them would be held out")
+    longest = max(len(clip.frames) for clip in clips)
+    if config.stage == 2 and longest < config.data.targets:
+        problems.append(f"data.targets: {config.data.targets}, but the longest clip has {longest} frames")
+    if problems:
+        raise DurianError("; ".join(problems))
+
+
+def _options(config: TrainConfig) -> Iterator[str]:
+    if config.mixed_precision == "fp16" and not torch.cuda.is_available():
+        yield "mixed_precision: fp16 needs a GPU; on a CPU use no or bf16"
+    if config.frozen_precision == "bf16" and config.mixed_precision != "bf16":
+        yield "frozen_precision: bf16 needs mixed_precision: bf16"
+    if config.optimizer.name == "adamw8bit" and find_spec("torchao") is None:
+        yield "optimizer.name: adamw8bit needs torchao: install the extra `train`"
+    if config.data.limit is not None and config.data.limit <= config.data.held_out:
+        yield (
+            f"data.limit: {config.data.limit} clips are read and data.held_out takes {config.data.held_out}: "
+            "none are left to train on"
+        )
+    shape = config.shape()
+    plain = shape.vae_class is PixelAutoencoder and shape.scheduler["prediction_type"] == "sample"
+    if config.colour_loss_weight and not plain:
+        yield "colour_loss_weight: is for pixel latents and a prediction of the sample alone"
+    if config.output.exists() and not config.output.is_dir():
+        yield f"output: {config.output} is not a folder"
+
+
+def _folders(config: TrainConfig) -> Iterator[str]:
+    if not any(Path(config.data.clips).glob("*.tar")):
+        yield f"data.clips: no clips in {config.data.clips}, which should hold shards (*.tar)"
+    for key in ("mask_bank", "outpainted"):
+        folder = getattr(config.data, key)
+        if folder is not None and not folder.is_dir():
+            yield f"data.{key}: there is no folder {folder}"
+
+
+def _start(config: TrainConfig) -> Iterator[str]:
+    from durian.pipeline.checkpoint import read_index, resolve_checkpoint
+
+    if config.init_from is None:
+        return
+    try:
+        index = read_index(resolve_checkpoint(config.init_from))
+    except DurianError as error:
+        yield f"init_from: {error}"
+        return
+    wanted = config.shape().vae_class.__name__
+    if index["vae"] != wanted:
+        yield (
+            f"init_from: {config.init_from} is no {config.preset}: its autoencoder is {index['vae']}, "
+            f"not {wanted}"
+        )
