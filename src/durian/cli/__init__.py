@@ -16,6 +16,7 @@ from durian.cli.demo import demo
 from durian.cli.evaluate import evaluate_app
 from durian.cli.examples import examples
 from durian.cli.generate import mask_bank, outpaint
+from durian.cli.prepare import prepare
 from durian.cli.synth import synth_app
 from durian.cli.train import train
 from durian.errors import DurianError
@@ -52,6 +53,7 @@ def _root(
 
 app.command()(demo)
 app.command()(animate)
+app.command()(prepare)
 app.command()(train)
 app.command()(examples)
 app.command(name="mask-bank")(mask_bank)

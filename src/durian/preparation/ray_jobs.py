@@ -1,0 +1,76 @@
+"""Independent jobs on a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import Any
+
+from durian.errors import DurianError
+
+_AHEAD = 2  # jobs handed over for each core, so that none waits for us
+
+
+def run_on_ray(
+    function: Callable[..., Any],
+    jobs: Sequence[tuple],
+    address: str,
+    *,
+    workers: int | None = None,
+    gpus: float = 0.0,
+) -> Iterator[Any]:
+    """Call `function(*job)` for each job on a cluster and yield the results as they come.
+
+    Tasks and not Ray Data: a job leaves its results on shared storage, and there is no data set to stream.
+    A job whose machine dies is done again by another.
+
+    Args:
+        function: importable by the workers.
+        jobs: arguments; all machines must see the files they name.
+        address: of the cluster ("auto" finds the one of this machine), or "local" for one of its own.
+        workers: cores of a local cluster; all by default.
+        gpus: that a job needs; fractions share one.
+
+    Raises:
+        DurianError: Ray is not installed, or there is no such cluster; and what a job raises.
+    """
+    try:
+        ray: Any = import_module("ray")
+    except ImportError as error:
+        raise DurianError(
+            "Ray is not installed: install durian with the extra 'cluster' (uv sync --extra cluster)"
+        ) from error
+    local = address == "local"
+    try:
+        ray.init(
+            address=address,
+            num_cpus=workers if local else None,
+            include_dashboard=False if local else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise DurianError(f"--ray {address}: no Ray cluster there ({str(error).splitlines()[0]})") from error
+    try:
+        task = ray.remote(function).options(num_gpus=gpus)
+        limit = max(1, int(_AHEAD * ray.cluster_resources().get("CPU", 1)))
+        waiting = iter(jobs)
+        running = [task.remote(*job) for job, _ in zip(waiting, range(limit), strict=False)]
+        while running:
+            (finished,), running = ray.wait(running, num_returns=1)
+            running += [task.remote(*job) for job, _ in zip(waiting, range(1), strict=False)]
+            yield _result(ray, finished)
+    finally:
+        ray.shutdown()  # of a cluster that is not ours it ends our jobs only
+
+
+def _result(ray: Any, reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, DurianError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        raise DurianError(f"the Ray cluster gave up a job: {str(error).splitlines()[0]}") from error
