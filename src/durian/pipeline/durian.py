@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,14 @@ class DurianOutput:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What DNet attends to in one call: with both references, the portrait alone, or none."""
+    """What DNet is told in one call: of both references, of the portrait alone, or of none.
+
+    `shown` says of portrait and attributes whether aligned guidance, where the model has it, shows them.
+    """
 
     references: References | None
     embedding: Float[Tensor, "1 L D"]
+    shown: tuple[bool, bool]
 
 
 class DurianPipeline:
@@ -275,13 +279,16 @@ class DurianPipeline:
         blend: Float[Tensor, "2 F"],
         drop_attributes: bool,
     ) -> dict[str, Conditions]:
-        """The conditions of the full model and of the two unconditional ones of guidance."""
+        """The conditions of the full model and of the two unconditional ones of guidance.
+
+        These are what condition dropout shows in training (`durian.training.references`).
+        """
         cache, embedding = self.networks.compose(portrait, attributes)
         alone, _ = self.networks.compose(portrait, ())
         nothing = torch.zeros_like(embedding)
-        full = Conditions(References((cache,)), embedding)
+        full = Conditions(References((cache,)), embedding, (True, True))
         if drop_attributes:
-            full = Conditions(References((alone,)), embedding)
+            full = replace(full, references=References((alone,)))
         elif others:
             other_cache, other_embedding = self.networks.compose(portrait, others)
             alpha = blend[1].mean().to(embedding)
@@ -290,11 +297,15 @@ class DurianPipeline:
                 mixed = (1 - alpha) * embedding + alpha * other_embedding
             else:
                 mixed = torch.cat([(1 - alpha) * embedding, alpha * other_embedding], 1)
-            full = Conditions(References((cache, other_cache), blend), mixed)
+            full = Conditions(References((cache, other_cache), blend), mixed, (True, True))
+        nobody = None
+        if self.networks.attribute_net is None:  # one ReferenceNet has tokens of nothing, too
+            never = torch.zeros(1, dtype=torch.bool, device=self.device)
+            nobody = References((self.networks.compose(portrait, (), keep_portrait=never)[0],))
         return {
             "full": full,
-            "portrait": Conditions(References((alone,)), nothing),
-            "none": Conditions(None, nothing),
+            "portrait": Conditions(References((alone,)), nothing, (True, False)),
+            "none": Conditions(nobody, nothing, (False, False)),
         }
 
     def _denoiser(
@@ -320,8 +331,12 @@ class DurianPipeline:
 
         def predict(latents: Tensor, timestep: Tensor, name: str) -> Tensor:
             c = conditions[name]
+            shown = None
+            if guidance is not None:
+                halves = torch.tensor(c.shown, device=self.device).repeat_interleave(guidance.shape[1] // 2)
+                shown = guidance * halves[:, None, None]
             return self.networks.denoise(
-                latents, timestep, c.references, c.embedding, features, positions, guidance
+                latents, timestep, c.references, c.embedding, features, positions, shown
             )
 
         portrait_scale, attribute_scale = scales

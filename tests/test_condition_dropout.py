@@ -1,0 +1,88 @@
+"""Guidance at inference asks the networks what condition dropout asked of them in training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from durian.pipeline import DurianPipeline
+from durian.pipeline.conditioning import draw_all, keypoint_tensor, position_tensor, reference_tensors
+from durian.portrait.guidance import aligned_guidance
+from durian.portrait.inputs import AnimationInputs
+from durian.training.config import TrainConfig
+from durian.training.objective import ReconstructionObjective
+from tiny import tiny_inputs, tiny_networks, tiny_preset
+
+GRID, LATENT, FRAMES = 8, 8, 2
+OPTIONS = {
+    "mini": {},
+    "joint": {"joint_references": True, "reference_net": {"drop_masked_tokens": False}},
+    "guidance": {"guidance_channels": 8},
+}
+
+
+def batch_of(inputs: AnimationInputs) -> dict[str, torch.Tensor]:
+    """What training would call these inputs."""
+    cpu = torch.device("cpu")
+    portrait = reference_tensors(inputs.portrait, "portrait", GRID, cpu)
+    attributes = [reference_tensors(a, "attribute", GRID, cpu) for a in inputs.attributes.values()]
+    warped = aligned_guidance(inputs.portrait, inputs.attributes.values(), inputs.keypoints, LATENT)
+    return {
+        "portrait": portrait.image,
+        "portrait_mask": 1 - portrait.visible,
+        "portrait_positions": portrait.canonical,
+        "attributes": torch.stack([a.image for a in attributes], 1),
+        "attribute_masks": torch.stack([a.visible for a in attributes], 1),
+        "attribute_positions": torch.stack([a.canonical for a in attributes], 1),
+        "worn": torch.ones(1, len(attributes), dtype=torch.bool),
+        "target_positions": position_tensor(inputs.keypoints, inputs.portrait.image.shape[0], GRID, cpu)[
+            None
+        ],
+        "keypoints": keypoint_tensor(draw_all(inputs.keypoints, 32), cpu)[None],
+        "guidance": torch.from_numpy(warped)[None],
+    }
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attributes", [("hair",), ("hair", "glasses")])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_each_condition_of_guidance_is_one_that_training_showed(
+    tmp_path: Path, name: str, attributes: tuple[str, ...]
+):
+    networks = tiny_networks(temporal=False, **OPTIONS[name])
+    scheduler = DDIMScheduler(**tiny_preset().scheduler)
+    values = {"preset": "mini", "stage": 1, "output": tmp_path, "data": {"clips": tmp_path}, "steps": 1}
+    objective = ReconstructionObjective(networks, scheduler, TrainConfig.model_validate(values))
+    pipeline = DurianPipeline(networks, scheduler, 32, 1)
+    inputs = tiny_inputs(FRAMES, attributes)
+    batch = batch_of(inputs)
+    if name != "guidance":
+        batch["guidance"] = torch.zeros(1, FRAMES, 0, 1, 1)
+
+    latents = torch.randn(1, 48, FRAMES, LATENT, LATENT, generator=torch.Generator().manual_seed(0))
+    timestep = torch.tensor(700)
+    portrait = pipeline._encode("portrait", inputs.portrait, GRID)
+    worn = [pipeline._encode("attribute", a, GRID) for a in inputs.attributes.values()]
+    conditions = pipeline._conditions(portrait, worn, [], torch.ones(2, FRAMES), False)
+    outputs = []
+    # e(∅) + s_port (e(port) - e(∅)) + s_attr (e(port, attr) - e(port)) is a single term at these scales.
+    for scales, kept in (((1, 1), (True, True)), ((1, 0), (True, False)), ((0, 0), (False, False))):
+        denoise = pipeline._denoiser(conditions, batch["keypoints"][0], inputs, slice(0, FRAMES), scales)
+        keep_portrait, keep_attribute = (torch.tensor([k]) for k in kept)
+        trained = objective.predict(
+            batch,
+            latents,
+            timestep.expand(1, FRAMES),
+            objective._read_positions(batch)[0],
+            keep_portrait,
+            keep_attribute,
+        )
+        outputs.append(denoise(latents, timestep))
+        torch.testing.assert_close(outputs[-1], trained, atol=2e-5, rtol=1e-4)
+    differences = [
+        float((a - b).abs().max()) for a, b in zip(outputs, outputs[1:] + outputs[:1], strict=True)
+    ]
+    assert min(differences) > 1e-3
