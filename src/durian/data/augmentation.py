@@ -20,6 +20,7 @@ class Augmentation:
         light: how much brighter than the middle the attribute's lit side may get, as a change of log
             gain, and half of it the change of log gamma.
         mask_expansion: how often the portrait's mask is united with masks of somebody else's attributes.
+        still: how often the portrait is not moved, so that its background is where the targets' is.
         mask_radius: largest dilation of the portrait's mask, share of the image's side.
     """
 
@@ -30,6 +31,7 @@ class Augmentation:
     mask_expansion: float = 0.85
     mask_radius: float = 0.03
     light: float = 0.0
+    still: float = 0.0
 
 
 def draw_affine(rng: np.random.Generator, strengths: Augmentation, size: int) -> Float[np.ndarray, "2 3"]:

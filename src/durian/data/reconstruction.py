@@ -143,7 +143,9 @@ class ReconstructionSampler:
             if rng.random() < self.augmentation.mask_expansion:
                 mask = np.maximum(mask, self.mask_bank.draw(rng, name, view.landmarks, mask.shape))
         mask = dilate(rng, self.augmentation, mask, clip.frames.shape[1])
-        return self._moved(rng, view, mask)
+        # No draw where the option is off, so that older configurations give the examples that they gave.
+        still = bool(self.augmentation.still) and rng.random() < self.augmentation.still
+        return self._moved(rng, view, mask, still)
 
     def _attribute(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> Reference:
         view = self._view(clip, frame)
@@ -154,9 +156,13 @@ class ReconstructionSampler:
         wider = None if self.outpainted is None else self.outpainted.read(clip, frame)
         return wider or View.of(clip, frame)
 
-    def _moved(self, rng: np.random.Generator, view: View, mask: np.ndarray) -> Reference:
+    def _moved(
+        self, rng: np.random.Generator, view: View, mask: np.ndarray, still: bool = False
+    ) -> Reference:
         size = view.image.shape[0] - 2 * view.margin
         matrix = draw_affine(rng, self.augmentation, size)
+        if still:
+            matrix = np.eye(2, 3)
         matrix[:, 2] -= matrix[:, :2] @ [view.margin, view.margin]  # the view's pixels, not the frame's
         # What the picture does not hold is filled by reflection, in image and mask alike.
         warp = partial(warp_image, matrix=matrix, size=(size, size), border=cv2.BORDER_REFLECT_101)

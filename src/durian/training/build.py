@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Callable
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from durian.data.clips import Clip, read_clips
 from durian.data.reconstruction import split_clips
+from durian.errors import DurianError
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.training.checks import check_clips
@@ -40,12 +42,39 @@ def build_networks(config: TrainConfig) -> Networks:
     if config.init_from is None:
         if config.preset == "sd15":
             return build_sd15(sources, temporal=config.stage == 2, **config.networks)
-        return config.shape().build(temporal=config.stage == 2)
+        networks = config.shape().build(temporal=config.stage == 2)
+        if config.warm_start is not None:
+            take_weights(networks, config.warm_start)
+        return networks
     networks = load_networks(config.init_from)
     if config.stage == 2:
         adapter = load_motion_adapter(sources) if config.preset == "sd15" else None
         networks.denoising_unet = networks.denoising_unet.with_motion(adapter)
     return networks
+
+
+@torch.no_grad()
+def take_weights(networks: Networks, checkpoint: str) -> int:
+    """Take those weights of a checkpoint of other networks that have the name and shape of one here.
+
+    Returns:
+        How many numbers were taken.
+
+    Raises:
+        DurianError: none fits.
+    """
+    from durian.pipeline.checkpoint import WEIGHTS, resolve_checkpoint
+
+    own, taken = networks.state_dict(), 0
+    for file in sorted(resolve_checkpoint(checkpoint).glob(f"*/{WEIGHTS}")):
+        for name, value in load_file(file).items():
+            place = own.get(f"{file.parent.name}.{name}")
+            if place is not None and place.shape == value.shape:
+                place.copy_(value)
+                taken += value.numel()
+    if not taken:
+        raise DurianError(f"warm_start: no weight of {checkpoint} fits the networks of this configuration")
+    return taken
 
 
 def trainable_parameters(networks: Networks, stage: int) -> dict[str, nn.Parameter]:

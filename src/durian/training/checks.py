@@ -66,8 +66,9 @@ def _options(config: TrainConfig) -> Iterator[str]:
         )
     shape = config.shape()
     plain = shape.vae_class is PixelAutoencoder and shape.scheduler["prediction_type"] == "sample"
-    if config.colour_loss_weight and not plain:
-        yield "colour_loss_weight: is for pixel latents and a prediction of the sample alone"
+    for key in ("colour_loss_weight", "edge_loss_weight"):
+        if getattr(config, key) and not plain:
+            yield f"{key}: is for pixel latents and a prediction of the sample alone"
     if config.output.exists() and not config.output.is_dir():
         yield f"output: {config.output} is not a folder"
 

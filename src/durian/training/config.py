@@ -46,6 +46,7 @@ class DataConfig(_Strict):
     mask_expansion: float = Field(0.85, ge=0, le=1)
     mask_radius: float = Field(0.03, ge=0)
     light: float = Field(0.0, ge=0)
+    still: float = Field(0.0, ge=0, le=1)
     workers: int = Field(0, ge=0)
 
 
@@ -69,13 +70,15 @@ class TrainConfig(_Strict):
     """One run of one stage.
 
     `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
-    weighs a further term, the error of each latent cell's mean hue, which squared error learns last and
-    the eye sees first (pixel latents and "sample" prediction only). `position_loss_weight` weighs the error
-    of the position reader, where the preset has one. `timestep_shift` draws more of the noisy timesteps,
-    t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s (2023), with
-    `min_snr_gamma`. `networks` changes the preset's fields (`durian.models.presets.Preset`), for
-    ablations. `init_from` is a checkpoint; without one `mini` starts from random weights and `sd15` from
-    public ones, where `sources` says in place of the hub. `frozen_precision` is of the weights that do not
+    weighs a further term, the error of each latent cell's mean hue, which squared error learns last and the
+    eye sees first, and `edge_loss_weight` another, the error of edges (both for pixel latents and "sample"
+    prediction only). `expression_loss_weight` is added where eyes and mouth are. `position_loss_weight`
+    weighs the error of the position reader, where the preset has one. `timestep_shift` draws more of the
+    noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
+    (2023), with `min_snr_gamma`. `networks` changes the preset's fields (`durian.models.presets.Preset`),
+    for ablations. `init_from` is a checkpoint; without one `mini` starts from random weights and `sd15`
+    from public ones, where `sources` says in place of the hub. `warm_start` is a checkpoint of other
+    networks: those of its weights that fit are taken. `frozen_precision` is of the weights that do not
     train, `ema_device` of the moving average ("same" as the weights'); `sample_steps` of previews and
     scores, by default as many as the preset's. docs/training.md says what they save.
     """
@@ -84,6 +87,7 @@ class TrainConfig(_Strict):
     networks: dict[str, Any] = {}
     stage: Literal[1, 2]
     init_from: str | None = None
+    warm_start: str | None = None
     sources: dict[Literal["unet", "motion_adapter", "vae", "clip", "arcface"], str] | None = None
     output: Path
     data: DataConfig
@@ -99,8 +103,11 @@ class TrainConfig(_Strict):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     drop_portrait: float = Field(0.05, ge=0, le=1)
     drop_attribute: float = Field(0.05, ge=0, le=1)
+    drop_both: float = Field(0.0, ge=0, le=1)
     attribute_loss_weight: float = Field(0.0, ge=0)
     colour_loss_weight: float = Field(0.0, ge=0)
+    edge_loss_weight: float = Field(0.0, ge=0)
+    expression_loss_weight: float = Field(0.0, ge=0)
     position_loss_weight: float = Field(1.0, ge=0)
     timestep_shift: float = Field(1.0, gt=0)
     loss_weighting: Literal["constant", "min_snr"] = "constant"
@@ -116,6 +123,8 @@ class TrainConfig(_Strict):
             raise ValueError("networks: a checkpoint (init_from) has its own, they can't be changed")
         if self.preset == "sd15" and (odd := set(self.networks) - {"denoising_unet", "reference_net"}):
             raise ValueError(f"networks: {', '.join(sorted(odd))} of sd15 can't be changed")
+        if self.warm_start is not None and (self.init_from is not None or self.preset == "sd15"):
+            raise ValueError("warm_start: only for networks that would start from random weights")
         self.shape()
         return self
 

@@ -14,6 +14,7 @@ from durian.models.autoencoder import encode_latents, spatial_factor
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
+from durian.training.losses import edge_error, hue_error, near_features
 from durian.training.noise import draw
 from durian.training.references import read_references
 
@@ -64,7 +65,9 @@ class ReconstructionObjective(nn.Module):
         noisy = self._add_noise(latents, noise, timesteps)
 
         keep_portrait = draws.portrait >= self.config.drop_portrait
-        keep_attribute = draws.attributes >= self.config.drop_attribute
+        # Guidance asks for neither reference as well, which chance alone brings too seldom.
+        both = draws.portrait < self.config.drop_both
+        keep_attribute = (draws.attributes >= self.config.drop_attribute) & ~both
         positions, misread = self._read_positions(batch)
         prediction = self.predict(batch, noisy, timesteps, positions, keep_portrait, keep_attribute)
 
@@ -72,16 +75,18 @@ class ReconstructionObjective(nn.Module):
         error = residual.square().mean(1)
         if self.config.colour_loss_weight:
             error = error + self.config.colour_loss_weight * hue_error(residual)
+        if self.config.edge_loss_weight:
+            factor = spatial_factor(self.networks.vae)
+            error = error + self.config.edge_loss_weight * edge_error(residual, factor)
         if self.config.loss_weighting == "min_snr":
             error = error * self.min_snr_weight(timesteps)[..., None, None]
-        weight = self._weight(batch["target_masks"], error.shape[-1])
+        weight = self._weight(batch)
         total = weight.sum() if weight_sum is None else weight_sum
         return (error * weight).sum() / total + self.config.position_loss_weight * misread
 
     def weight_sum(self, batch: Batch) -> Float[Tensor, ""]:
         """Sum of the weights of all places in a batch."""
-        size = batch["targets"].shape[-1] // spatial_factor(self.networks.vae)
-        return self._weight(batch["target_masks"], size).sum()
+        return self._weight(batch).sum()
 
     def predict(
         self,
@@ -153,9 +158,15 @@ class ReconstructionObjective(nn.Module):
         signal, sigma = self._alphas(timesteps)
         return signal * noise - sigma * latents
 
-    def _weight(self, masks: Float[Tensor, "B F 1 H W"], size: int) -> Float[Tensor, "B F h w"]:
-        small = F.interpolate(masks.flatten(0, 1), (size, size), mode="area").unflatten(0, masks.shape[:2])
-        return 1 + self.config.attribute_loss_weight * small[:, :, 0]
+    def _weight(self, batch: Batch) -> Float[Tensor, "B F h w"]:
+        factor, shape = spatial_factor(self.networks.vae), batch["targets"].shape[:2]
+        masks = F.avg_pool2d(batch["target_masks"].flatten(0, 1), factor)
+        weight = 1 + self.config.attribute_loss_weight * masks.unflatten(0, shape)[:, :, 0]
+        if self.config.expression_loss_weight:
+            places = batch["target_positions"].flatten(0, 1).permute(0, 3, 1, 2)
+            places = F.interpolate(places, masks.shape[-2:], mode="bilinear", align_corners=False)
+            weight = weight + self.config.expression_loss_weight * near_features(places.unflatten(0, shape))
+        return weight
 
 
 def kept_guidance(
@@ -171,9 +182,3 @@ def kept_guidance(
         for half, keep in zip(guidance.chunk(2, 2), (keep_portrait, keep_attribute), strict=True)
     ]
     return torch.cat(halves, 2).flatten(0, 1)
-
-
-def hue_error(residual: Float[Tensor, "B c F h w"]) -> Float[Tensor, "B F h w"]:
-    """Mean squared error of the mean colour of each cell of pixel latents, its brightness left out."""
-    colour = residual.unflatten(1, (3, -1)).mean(2)
-    return (colour - colour.mean(1, keepdim=True)).square().mean(1)

@@ -1,0 +1,46 @@
+"""Errors that the eye sees and squared error of latents does not weigh so."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+# Middles of the eyes and of the mouth in face coordinates, and their spreads.
+_FEATURES = ((-0.32, 0.0), (0.32, 0.0), (0.0, 0.72))
+_SPREADS = ((0.2, 0.12), (0.2, 0.12), (0.3, 0.18))
+
+
+def hue_error(residual: Float[Tensor, "B c F h w"]) -> Float[Tensor, "B F h w"]:
+    """Mean squared error of the mean colour of each cell of pixel latents, its brightness left out."""
+    colour = residual.unflatten(1, (3, -1)).mean(2)
+    return (colour - colour.mean(1, keepdim=True)).square().mean(1)
+
+
+def edge_error(residual: Float[Tensor, "B c F h w"], factor: int) -> Float[Tensor, "B F h w"]:
+    """Mean absolute error of the differences between neighbouring pixels.
+
+    What squared error leaves blurred is cheap in it: an edge that is a little wrong everywhere. A mean over
+    possible edges costs as much here as any one of them.
+
+    Args:
+        residual: of pixel latents, whose cells are `factor` pixels a side.
+    """
+    pixels = F.pixel_shuffle(residual.transpose(1, 2), factor)
+    across = F.pad(pixels.diff(dim=-1).abs(), (0, 1))
+    down = F.pad(pixels.diff(dim=-2).abs(), (0, 0, 0, 1))
+    return F.avg_pool2d((across + down).mean(2), factor)
+
+
+def near_features(places: Float[Tensor, "B F 2 h w"]) -> Float[Tensor, "B F h w"]:
+    """1 in the middle of the eyes and of the mouth, falling off to 0.
+
+    They are a hundredth of a picture's pixels and say most of the expression and of the person.
+
+    Args:
+        places: face coordinates of each cell.
+    """
+    middles, spreads = places.new_tensor(_FEATURES), places.new_tensor(_SPREADS)
+    distance = (places[:, :, None] - middles[:, :, None, None]) / spreads[:, :, None, None]
+    return torch.exp(-distance.square().sum(3) / 2).amax(2)

@@ -1,0 +1,42 @@
+"""Losses beside squared error."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from durian.training.losses import edge_error, near_features
+
+
+def folded(image: torch.Tensor) -> torch.Tensor:
+    """Pixel latents (B, c, F, h, w) of pictures (B, F, 3, H, W) with cells of 4 pixels."""
+    return F.pixel_unshuffle(image, 4).transpose(1, 2)
+
+
+def test_edge_error_sees_edges_and_not_brightness() -> None:
+    flat = torch.full((1, 2, 3, 16, 16), 0.7)
+    assert edge_error(folded(flat), 4).max() < 1e-6
+    step = flat.clone()
+    step[..., 8:] += 1.0  # in every row one difference of 1, in the last column of the second cell
+    error = edge_error(folded(step), 4)
+    expected = torch.zeros(1, 2, 4, 4)
+    expected[..., 1] = 1 / 4
+    torch.testing.assert_close(error, expected)
+
+
+def test_edge_error_counts_a_blurred_edge_like_the_sharp_one_that_it_misses() -> None:
+    sharp = torch.zeros(1, 1, 3, 16, 16)
+    sharp[..., 8:] = 1
+    blurred = torch.linspace(0, 1, 16).expand_as(sharp)
+    nothing = edge_error(folded(sharp), 4).sum()
+    assert edge_error(folded(sharp - blurred), 4).sum() > 0.8 * nothing
+
+
+def test_near_features_lies_on_eyes_and_mouth() -> None:
+    axis = torch.linspace(-1.5, 1.5, 61)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    weight = near_features(torch.stack([x, y])[None, None])[0, 0]
+    at = lambda px, py: float(weight[(axis - py).abs().argmin(), (axis - px).abs().argmin()])  # noqa: E731
+    assert min(at(-0.32, 0), at(0.32, 0), at(0, 0.72)) > 0.95
+    assert max(at(0, -0.6), at(0.9, 0.4), at(0, 1.4)) < 0.05
+    torch.testing.assert_close(weight, weight.flip(1), atol=1e-5, rtol=0)
