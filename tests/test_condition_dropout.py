@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,15 @@ OPTIONS = {
     "joint": {"joint_references": True, "reference_net": {"drop_masked_tokens": False}},
     "guidance": {"guidance_channels": 8},
 }
+
+
+def objective_of(
+    tmp_path: Path, changes: dict[str, float] | None = None, **options: Any
+) -> ReconstructionObjective:
+    values = {"preset": "mini", "stage": 1, "output": tmp_path, "data": {"clips": tmp_path}, "steps": 1}
+    config = TrainConfig.model_validate({**values, **(changes or {})})
+    scheduler = DDIMScheduler(**tiny_preset().scheduler)
+    return ReconstructionObjective(tiny_networks(temporal=False, **options), scheduler, config)
 
 
 def batch_of(inputs: AnimationInputs) -> dict[str, torch.Tensor]:
@@ -52,11 +62,8 @@ def batch_of(inputs: AnimationInputs) -> dict[str, torch.Tensor]:
 def test_each_condition_of_guidance_is_one_that_training_showed(
     tmp_path: Path, name: str, attributes: tuple[str, ...]
 ):
-    networks = tiny_networks(temporal=False, **OPTIONS[name])
-    scheduler = DDIMScheduler(**tiny_preset().scheduler)
-    values = {"preset": "mini", "stage": 1, "output": tmp_path, "data": {"clips": tmp_path}, "steps": 1}
-    objective = ReconstructionObjective(networks, scheduler, TrainConfig.model_validate(values))
-    pipeline = DurianPipeline(networks, scheduler, 32, 1)
+    objective = objective_of(tmp_path, **OPTIONS[name])
+    pipeline = DurianPipeline(objective.networks, objective.scheduler, 32, 1)
     inputs = tiny_inputs(FRAMES, attributes)
     batch = batch_of(inputs)
     if name != "guidance":
@@ -86,3 +93,26 @@ def test_each_condition_of_guidance_is_one_that_training_showed(
         float((a - b).abs().max()) for a, b in zip(outputs, outputs[1:] + outputs[:1], strict=True)
     ]
     assert min(differences) > 1e-3
+
+
+def test_references_are_dropped_as_often_as_asked(tmp_path: Path, monkeypatch):
+    rates = {"drop_portrait": 0.3, "drop_attribute": 0.2, "drop_both": 0.1}
+    objective = objective_of(tmp_path, rates)
+    batch = batch_of(tiny_inputs(FRAMES))
+    batch |= {"targets": torch.zeros(1, FRAMES, 3, 32, 32), "target_masks": torch.ones(1, FRAMES, 1, 32, 32)}
+    kept = []
+
+    def predict(self, batch, noisy, timesteps, positions, keep_portrait, keep_attribute):
+        kept.append((bool(keep_portrait), bool(keep_attribute)))
+        return noisy
+
+    monkeypatch.setattr(ReconstructionObjective, "predict", predict)
+    for seed in range(1500):
+        objective(batch, [torch.Generator().manual_seed(seed)])
+    shares = {pair: kept.count(pair) / len(kept) for pair in set(kept)}
+    # Within drop_portrait: 0.1 by drop_both, and 0.2 of the other 0.2 by chance.
+    assert shares[False, False] == pytest.approx(0.1 + 0.2 * 0.2, abs=0.03)
+    assert shares[False, True] == pytest.approx(0.2 * 0.8, abs=0.03)
+    assert shares[True, False] == pytest.approx(0.7 * 0.2, abs=0.03)
+    with pytest.raises(ValueError, match="drop_both: is a part of drop_portrait"):
+        objective_of(tmp_path, {"drop_portrait": 0.1, "drop_both": 0.2})

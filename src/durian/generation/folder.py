@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from durian.errors import DurianError
+from durian.files import replacing
 
 
 def claim(manifest: Path, settings: Mapping[str, Any]) -> None:
@@ -34,10 +34,10 @@ def claim(manifest: Path, settings: Mapping[str, Any]) -> None:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write a file beside and rename it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """Write a file that appears when it is complete.
+
+    Raises:
+        DurianError: the folder cannot be written to.
+    """
+    with replacing(path) as temporary:
         temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ from jaxtyping import Float, UInt8
 
 from durian.data.clips import Clip
 from durian.data.mask_folder import MANIFEST
-from durian.errors import DurianError
 from durian.generation.folder import claim, put
 from durian.generation.openpose import draw_openpose
 from durian.generation.pipelines import Generate
@@ -98,12 +97,9 @@ def make_bank(
                 members["webp"] = _encode(".webp", image[..., ::-1])
             content = {"asked": attribute, "prompt": prompt, "attributes": attributes}
             content["face"] = landmarks is not None
-            try:
-                for name, data in members.items():
-                    put(record.with_suffix(f".{name}"), data)
-                put(record, json.dumps(content).encode())  # last: what has a record is whole
-            except OSError as error:
-                raise DurianError(f"cannot write into {folder}: {error}") from error
+            for name, data in members.items():
+                put(record.with_suffix(f".{name}"), data)
+            put(record, json.dumps(content).encode())  # last: what has a record is whole
         content = json.loads(record.read_text("utf-8"))
         found.update(content["attributes"] or ["no attribute" if content["face"] else "no face"])
         if progress is not None:

@@ -54,9 +54,10 @@ class OptimizerConfig(_Strict):
     """A warm-up, a constant stretch and a linear decay to zero over the last steps.
 
     `muon` is for the matrices inside the UNets, with `momentum`; the rest is AdamW's, with `betas`.
+    `adamw8bit` keeps its moments in 8 bits.
     """
 
-    name: Literal["adamw", "muon"] = "adamw"
+    name: Literal["adamw", "adamw8bit", "muon"] = "adamw"
     learning_rate: float = Field(6e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.95)
     momentum: float = Field(0.95, ge=0, lt=1)
@@ -69,6 +70,8 @@ class OptimizerConfig(_Strict):
 class TrainConfig(_Strict):
     """One run of one stage.
 
+    `drop_portrait` and `drop_attribute` are how often an example goes without (condition dropout, for
+    guidance on each apart); `drop_both` is the part of `drop_portrait` in which the attributes go as well.
     `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and the
     eye sees first, and `edge_loss_weight` another, the error of edges (both for pixel latents and "sample"
@@ -123,6 +126,8 @@ class TrainConfig(_Strict):
             raise ValueError("networks: a checkpoint (init_from) has its own, they can't be changed")
         if self.preset == "sd15" and (odd := set(self.networks) - {"denoising_unet", "reference_net"}):
             raise ValueError(f"networks: {', '.join(sorted(odd))} of sd15 can't be changed")
+        if self.drop_both > self.drop_portrait:
+            raise ValueError("drop_both: is a part of drop_portrait, and can't be larger")
         if self.warm_start is not None and (self.init_from is not None or self.preset == "sd15"):
             raise ValueError("warm_start: only for networks that would start from random weights")
         self.shape()
