@@ -256,6 +256,7 @@ def test_masked_tokens_take_no_part():
         features = networks.attribute_net(
             encode_latents(networks.vae, image * visible), visible, embedding, canonical
         )
+        features = dataclasses.replace(features, image=torch.cat([image * visible, visible], 1))
         cache = unet.project_references(features)
         assert cache.bias is not None
         name = next(key for key in cache.keys if features.tokens[key].shape[1] == 64)
@@ -269,7 +270,8 @@ def test_masked_tokens_take_no_part():
             )
             for layer, key in everything.keys.items()
         }
-        masked = ReferenceCache(everything.keys, everything.values, hidden)
+        source = dataclasses.replace(everything.source, bias=hidden[name])
+        masked = ReferenceCache(everything.keys, everything.values, hidden, source)
         x = torch.randn(2, 48, 1, 8, 8)
         torch.testing.assert_close(
             unet(x, 3, embedding, references=References((cache,))),
@@ -371,9 +373,9 @@ def test_positions_are_the_same_kernel_wherever_the_face_is():
         4: (1, 4, position_dim(3)),
         1: (1, 1, position_dim(3)),
     }
-    face = encoded[16][..., : position_dim(3) // 2]
+    face, image, _ = encoded[16].chunk(3, -1)
     assert (face == face[:, :1]).all()  # one place of the face, wherever it is in the image
-    assert (encoded[16][..., position_dim(3) // 2 :] != encoded[16][:, :1, position_dim(3) // 2 :]).any()
+    assert (image != image[:, :1]).any()
 
 
 def test_attention_starts_at_the_same_place():

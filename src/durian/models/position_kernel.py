@@ -7,6 +7,8 @@ import math
 import torch
 from torch import nn
 
+from durian.models.positions import IMAGE, KINDS
+
 
 @torch.no_grad()
 def init_position_kernel(
@@ -19,23 +21,23 @@ def init_position_kernel(
 ) -> None:
     """Make q·k of two encoded positions a narrow kernel, exp(strength · Σ cos(ω·Δ)).
 
-    The same orthogonal projection for queries and keys does that. The first half of a position is face
-    coordinates and the second image coordinates; every other head starts with one of them. `own_k`, for the
-    frame's own tokens, gets half of it: these are noise at first, and so the choice only where none is.
-    `smooth` leaves out the finest waves of face coordinates, with which the kernel is narrower than a token
-    is wide and picks one in place of interpolating between several.
+    The same orthogonal projection for queries and keys does that. A position is coordinates in the face, in
+    the image and on the body; heads start with one of them each, in turn. `own_k`, for the frame's own
+    tokens, gets half of it: these are noise at first, and so the choice only where none is. `smooth` leaves
+    out the finest waves but the image's, with which the kernel is narrower than a token is wide and picks
+    one in place of interpolating between several.
     """
     inner, length = to_q.weight.shape
-    head_dim, half = inner // heads, length // 2
+    head_dim, part = inner // heads, length // KINDS
     weight = torch.zeros(heads, head_dim, length)
     for head in range(heads):
-        projection = (
-            nn.init.orthogonal_(torch.empty(head_dim, half)) * (strength * math.sqrt(head_dim)) ** 0.5
-        )
-        if smooth and head % 2 == 0:
-            octaves = half // 4  # sines of x and y, then cosines
+        kind = head % KINDS
+        projection = nn.init.orthogonal_(torch.empty(head_dim, part))
+        projection *= (strength * math.sqrt(head_dim)) ** 0.5
+        if smooth and kind != IMAGE:
+            octaves = part // 4  # sines of x and y, then cosines
             projection[:, octaves - 1 :: octaves] = 0
-        weight[head, :, half * (head % 2) : half * (head % 2 + 1)] = projection
+        weight[head, :, part * kind : part * (kind + 1)] = projection
     to_q.weight.copy_(weight.flatten(0, 1))
     to_k.weight.copy_(weight.flatten(0, 1))
     if own_k is not None:

@@ -1,7 +1,9 @@
-"""Landmark-canonical positions: where a token lies in face coordinates and in the image.
+"""Landmark-canonical positions: where a token lies in face coordinates, in the image and on the body.
 
 An option of the networks (not in the paper): attention then need not learn where to look, because a token
-of the frame and a token of a reference that show the same place of the face have the same coordinates.
+of the frame and a token of a reference that show the same place of the face have the same coordinates. Hair
+and hats turn with the face, backgrounds stay where they are in the image, and shoulders stay where they are
+below the head's pivot, at the camera's scale.
 """
 
 from __future__ import annotations
@@ -13,16 +15,24 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from durian.portrait.head_shape import BULGE, CENTRE, FAR, head_depth
+
+KINDS = 3
+"""Pairs of coordinates: in the face, in the image, on the body."""
+
+IMAGE = 1
+"""Of these, the coordinates in the image."""
+
 
 def position_dim(frequencies: int) -> int:
-    """Length of an encoded position: sine and cosine of 2 + 2 coordinates."""
-    return 8 * frequencies
+    """Length of an encoded position: sine and cosine of 2 + 2 + 2 coordinates."""
+    return 2 * 2 * KINDS * frequencies
 
 
 def encode_positions(
     canonical: Float[Tensor, "B g g 2"], frequencies: int, levels: int
 ) -> dict[int, Float[Tensor, "B N P"]]:
-    """Fourier features of every token's place in face coordinates (first half) and in the image.
+    """Fourier features of every token's place in the face, in the image and on the body, a third each.
 
     Args:
         canonical: face coordinates of the cells of a g×g grid.
@@ -34,16 +44,44 @@ def encode_positions(
     """
     image = torch.linspace(-1, 1, 2 * canonical.shape[1] + 1, device=canonical.device)[1::2]
     y, x = torch.meshgrid(image, image, indexing="ij")
-    grid = torch.cat([canonical, torch.stack([x, y], -1).expand_as(canonical)], -1).permute(0, 3, 1, 2)
+    place = torch.stack([x, y], -1).expand_as(canonical)
+    grid = torch.cat([canonical, place, body_positions(canonical)], -1).permute(0, 3, 1, 2)
     octaves = math.pi / 2 * 2.0 ** torch.arange(frequencies, device=canonical.device)
     encoded = {}
     for _ in range(levels):
         tokens = grid.flatten(2).transpose(1, 2)
-        phase = (tokens[..., None] * octaves).flatten(2)
-        face, place = phase.chunk(2, -1)
-        features = torch.cat([face.sin(), face.cos(), place.sin(), place.cos()], -1)
-        encoded[tokens.shape[1]] = features
+        phases = (tokens[..., None] * octaves).flatten(2).chunk(KINDS, -1)
+        encoded[tokens.shape[1]] = torch.cat([wave for p in phases for wave in (p.sin(), p.cos())], -1)
         if grid.shape[-1] % 2:
             break
         grid = F.avg_pool2d(grid, 2)
     return encoded
+
+
+def body_positions(canonical: Float[Tensor, "B g g 2"]) -> Float[Tensor, "B g g 2"]:
+    """Places relative to the head's pivot in units of the face, whichever way the head is turned.
+
+    Far from the face, face coordinates are the weak perspective of a plane at the head's depth. Its inverse
+    says where the pivot is, which a turn of the head leaves in place, and at what scale the camera sees it:
+    foreshortening shrinks one direction, and the other keeps the scale.
+    """
+    size = canonical.shape[1]
+    axis = torch.linspace(-1, 1, 2 * size + 1, device=canonical.device, dtype=canonical.dtype)[1::2]
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    place = torch.stack([x, y, torch.ones_like(x)], -1).flatten(0, 1)
+    face = canonical.flatten(1, 2)
+    depth = head_depth(*face.unbind(-1))
+    far = (1 - (FAR - depth) / BULGE)[..., None] ** 2 + 1e-4
+    affine = torch.linalg.solve(place.T @ (far * place), place.T @ (far * face))  # (B, 3, 2)
+    linear = affine[:, :2].mT  # image to face
+    (a, b), (c, d) = (row.unbind(1) for row in linear.unbind(1))
+    area = a * d - b * c
+    rest = face.new_tensor([0.0, CENTRE]) - affine[:, 2]
+    adjugate = torch.stack([d, -b, -c, a], 1).unflatten(1, (2, 2))
+    # An untrained reader may say that all the image is one place: then anywhere will do for the pivot.
+    pivot = (adjugate @ rest[..., None] / area.clamp(min=1e-2)[:, None, None]).clamp(-4, 4)
+    # The smaller singular value of a 2×2 matrix: image to face is 1/scale where nothing is foreshortened.
+    squares = linear.square().sum((1, 2))
+    root = (squares.square() - 4 * area.square()).clamp(min=0).sqrt()
+    scale = ((squares - root) / 2).clamp(min=1e-6).sqrt()
+    return (torch.stack([x, y], -1) - pivot.mT[:, None]) * scale[:, None, None, None]

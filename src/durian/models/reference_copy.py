@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from durian.models.position_kernel import init_position_kernel
+from durian.models.positions import IMAGE, KINDS
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,13 @@ class ReferenceCopy(nn.Module):
     @torch.no_grad()
     def _start_as_kernel(self) -> None:
         """A token of the right place scores more than "nowhere", and one of a wrong place less."""
-        octaves = self.position_dim // 8
+        octaves = self.position_dim // (4 * KINDS)
         nn.init.zeros_(self.to_q.weight)
         nn.init.zeros_(self.to_q.bias)
         if self.position_dim:
             init_position_kernel(self.position_to_q, self.position_to_k, self.heads, 1.6, smooth=True)
         for head in range(self.heads):
-            waves = 2 * (octaves - (head + 1) % 2)
+            waves = 2 * (octaves - int(head % KINDS != IMAGE))
             last = (0.75 * 1.6 * waves * math.sqrt(self.head_dim)) ** 0.5 if octaves else 0.0
             self.to_q.bias[(head + 1) * self.head_dim - 1] = last
             self.nowhere[head, 0, -1] = last

@@ -298,9 +298,15 @@ def blend_copies(
     positions: Float[Tensor, "BF N P"] | None,
     references: References,
 ) -> Float[Tensor, "BF heads c H W"]:
-    """What `ReferenceCopy` finds in the references; of several branches the weighted sum."""
-    sources = [branch.source for branch in references.branches]
-    return references.blend([copy.look(hidden, positions, source) for source in sources if source])
+    """What `ReferenceCopy` finds in the references; of several branches the weighted sum.
+
+    Raises:
+        ValueError: a branch was projected by a network without `ReferenceCopy`.
+    """
+    sources = [branch.source for branch in references.branches if branch.source is not None]
+    if len(sources) < len(references.branches):
+        raise ValueError("the references have nothing to copy from: they are of another network")
+    return references.blend([copy.look(hidden, positions, source) for source in sources])
 
 
 def _select(keep: Bool[Tensor, "B N"]) -> tuple[Int[Tensor, "B R"], Bool[Tensor, "B R"]]:
