@@ -17,18 +17,19 @@ from durian.pipeline.checkpoint import save_checkpoint
 from durian.training.build import take_weights
 from durian.training.checks import check_config
 from durian.training.config import load_config
+from durian.training.reader import train_reader
 from tiny import tiny_preset
 from tiny_runs import config_with, make_clip
 
 
 def test_a_warm_start_takes_what_fits(tmp_path: Path) -> None:
-    plain = tiny_preset()
+    plain = tiny_preset(copy_heads=0)
     torch.manual_seed(1)
     old = plain.build(temporal=True)
     scheduler = plain.scheduler_class(**plain.scheduler)
     save_checkpoint(tmp_path / "old", old, scheduler, plain, dtype=torch.float32)
     torch.manual_seed(2)
-    new = tiny_preset(copy_heads=2, copy_factor=4).build(temporal=False)
+    new = tiny_preset().build(temporal=False)
     before = {name: value.clone() for name, value in new.state_dict().items()}
     taken = take_weights(new, str(tmp_path / "old"))
     theirs = old.state_dict()
@@ -78,3 +79,34 @@ def test_edges_are_of_pixels_alone(tmp_path: Path) -> None:
 def test_minis_configuration_asks_for_what_the_preset_has() -> None:
     config = load_config(Path(__file__).parents[1] / "configs" / "mini-stage1.yaml")
     assert config.shape() == MINI
+
+
+def test_the_reader_learns_before_the_first_step() -> None:
+    clips = [make_clip("a", 200), make_clip("b", 20)]
+    errors: dict[int, float] = {}
+    done: list[int] = []
+    for steps in (20, 150):
+        torch.manual_seed(0)
+        reader = tiny_preset().build(temporal=False).position_reader
+        assert reader is not None
+        errors[steps] = train_reader(reader, clips, steps, progress=lambda n, error: done.append(n))
+    assert done == [*range(1, 21), *range(1, 151)]
+    assert errors[150] < 0.7 * errors[20]
+
+
+def test_the_reader_is_the_same_for_the_same_seed() -> None:
+    weights = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        reader = tiny_preset().build(temporal=False).position_reader
+        assert reader is not None
+        train_reader(reader, [make_clip("a", 200)], 3, seed=5)
+        weights.append(reader.state_dict())
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=0, atol=0)
+
+
+def test_reader_steps_need_a_reader(tmp_path: Path) -> None:
+    (tmp_path / "clips.tar").write_bytes(b"")
+    with pytest.raises(DurianError, match="reader_steps"):
+        check_config(config_with(tmp_path, preset="sd15", reader_steps=3))

@@ -76,14 +76,15 @@ class TrainConfig(_Strict):
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and the
     eye sees first, and `edge_loss_weight` another, the error of edges (both for pixel latents and "sample"
     prediction only). `expression_loss_weight` is added where eyes and mouth are. `position_loss_weight`
-    weighs the error of the position reader, where the preset has one. `timestep_shift` draws more of the
-    noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
-    (2023), with `min_snr_gamma`. `networks` changes the preset's fields (`durian.models.presets.Preset`),
-    for ablations. `init_from` is a checkpoint; without one `mini` starts from random weights and `sd15`
-    from public ones, where `sources` says in place of the hub. `warm_start` is a checkpoint of other
-    networks: those of its weights that fit are taken. `frozen_precision` is of the weights that do not
-    train, `ema_device` of the moving average ("same" as the weights'); `sample_steps` of previews and
-    scores, by default as many as the preset's. docs/training.md says what they save.
+    weighs the error of the position reader, where the preset has one; `reader_steps` train it alone
+    beforehand. `timestep_shift` draws more of the noisy timesteps, t = s·u / (1 + (s - 1)·u) with u
+    uniform. `loss_weighting` "min_snr" is Hang et al.'s (2023), with `min_snr_gamma`. `networks` changes
+    the preset's fields (`durian.models.presets.Preset`), for ablations. `init_from` is a checkpoint;
+    without one `mini` starts from random weights and `sd15` from public ones, where `sources` says in place
+    of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit are taken.
+    `frozen_precision` is of the weights that do not train, `ema_device` of the moving average ("same" as
+    the weights'); `sample_steps` of previews and scores, by default as many as the preset's.
+    docs/training.md says what they save.
     """
 
     preset: Literal["sd15", "mini"]
@@ -100,6 +101,7 @@ class TrainConfig(_Strict):
     gradient_accumulation: int = Field(1, ge=1)
     gradient_checkpointing: bool = False
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    trained: Literal["all", "attention"] = "all"
     frozen_precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     ema_device: Literal["same", "cpu"] = "same"
@@ -112,6 +114,7 @@ class TrainConfig(_Strict):
     edge_loss_weight: float = Field(0.0, ge=0)
     expression_loss_weight: float = Field(0.0, ge=0)
     position_loss_weight: float = Field(1.0, ge=0)
+    reader_steps: int = Field(0, ge=0)
     timestep_shift: float = Field(1.0, gt=0)
     loss_weighting: Literal["constant", "min_snr"] = "constant"
     min_snr_gamma: float = Field(5.0, gt=0)

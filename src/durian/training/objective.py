@@ -16,6 +16,7 @@ from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
 from durian.training.losses import edge_error, hue_error, near_features
 from durian.training.noise import draw
+from durian.training.reader import reading_error
 from durian.training.references import read_references
 
 Batch = dict[str, Tensor]
@@ -118,10 +119,8 @@ class ReconstructionObjective(nn.Module):
         if reader is None:
             return networks.denoising_unet.encode_positions(true), true.new_zeros(())
         read = reader(batch["keypoints"].flatten(0, 1))
-        error = F.smooth_l1_loss(read, true, reduction="none", beta=0.05).sum(-1)
-        near = 1 / (1 + 0.5 * true.square().sum(-1))  # far from the face it matters less
         # What attention makes of a place has too many waves to tell the reader where to go.
-        return networks.denoising_unet.encode_positions(read.detach()), (error * near).mean()
+        return networks.denoising_unet.encode_positions(read.detach()), reading_error(read, true)
 
     def timesteps(self, u: Float[Tensor, "B F"]) -> Int[Tensor, "B F"]:
         """Timesteps of the configuration's shifted distribution, from uniform numbers."""

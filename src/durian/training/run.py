@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, AutocastKwargs, DistributedDataParallelKwargs
 from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader
@@ -27,6 +27,7 @@ from durian.training.objective import Batch, ReconstructionObjective
 from durian.training.optimizer import build_optimizer, learning_rate
 from durian.training.preview import save_sheet
 from durian.training.progress import TrainingProgress
+from durian.training.reader import train_reader
 from durian.training.scores import score_held_out
 from durian.training.state import load_state, save_state, state_folder
 from durian.training.step import TrainingStep
@@ -92,9 +93,12 @@ def train(
     preset = starting_preset(config)
     with console.status("reading clips") as status:
         clips, held_out = load_clips(config, preset.size, lambda n: status.update(f"reading clips: {n}"))
-    run = make_run(config, accelerator, console, preset, build_networks(config))
+    networks = build_networks(config)
+    state = None if fresh else state_folder(config.output)
+    if state is None and config.reader_steps:
+        _train_reader(networks, clips, config, accelerator, console)
+    run = make_run(config, accelerator, console, preset, networks)
     step = 0
-    state = None if fresh else state_folder(run.folder)
     if state is not None:
         step = load_state(state, run.parameters, run.average.values, run.optimizer)
         console.print(f"going on with {run.folder} after step {step}")
@@ -105,12 +109,36 @@ def train(
     return run.folder / "checkpoint"
 
 
+def _train_reader(
+    networks: Networks, clips: list[Clip], config: TrainConfig, accelerator: Accelerator, console: Console
+) -> None:
+    assert networks.position_reader is not None  # checked with the configuration
+    networks.position_reader.to(accelerator.device)
+    steps = config.reader_steps
+    with console.status("training the position reader") as status:
+        error = train_reader(
+            networks.position_reader,
+            clips,
+            steps,
+            config.seed,
+            lambda done, error: status.update(f"position reader: {done} of {steps} steps, error {error:.3f}"),
+        )
+    console.print(f"position reader: mean error {error:.3f} of the eyes' distance after {steps} steps")
+
+
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """Devices and processes as the environment (torchrun's, accelerate's) says."""
-    return Accelerator(
-        mixed_precision=config.mixed_precision,
+    handlers = [
         # A ReferenceNet's very last layer comes after what DNet attends to: it has no gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        DistributedDataParallelKwargs(find_unused_parameters=True),
+        # Half-precision copies of weights are made again where activations are computed again.
+        AutocastKwargs(cache_enabled=not config.gradient_checkpointing),
+    ]
+    return Accelerator(
+        # Unless told so, accelerate takes no notice of torchrun's processes where there is no GPU.
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision=config.mixed_precision,
+        kwargs_handlers=handlers,
     )
 
 
