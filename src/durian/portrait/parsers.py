@@ -45,9 +45,12 @@ class AttributeParser(Protocol):
 
 
 class BuiltinParser:
-    """`FallbackMasker` on every frame: rough, slow at hair, and without any weights."""
+    """`FallbackMasker` on every frame: rough, slow at hair, and without any weights.
 
-    attributes = ATTRIBUTES
+    It looks for no hats: it takes short hair for one unless it is told that there is one.
+    """
+
+    attributes = ("hair", "glasses", "beard")
 
     def __init__(self, masker: FallbackMasker | None = None) -> None:
         self._masker = masker or FallbackMasker()

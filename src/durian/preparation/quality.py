@@ -177,7 +177,7 @@ def _face_patch(frame: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, n
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     scale = _FACE_PIXELS / max(*(high - low), 1.0)
     first, last = np.maximum(np.floor(low).astype(int), 0), np.ceil(high).astype(int)
-    grey = cv2.cvtColor(frame[first[1] : last[1], first[0] : last[0]], cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(frame[first[1] : last[1], first[0] : last[0]], cv2.COLOR_RGB2GRAY).astype(np.float32)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     patch = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=way)
     oval = np.round((landmarks[list(FACE_OVAL), :2] - first) * scale - 0.5).astype(np.int32)
@@ -187,5 +187,6 @@ def _face_patch(frame: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _sharpness(patch: np.ndarray, inside: np.ndarray) -> float:
-    edges = cv2.Laplacian(patch.astype(np.float32), cv2.CV_32F)
+    # Smoothed first: the rounding to 8 bits alone would make a blurred face in flat light look sharp.
+    edges = cv2.Laplacian(cv2.GaussianBlur(patch, (0, 0), 1), cv2.CV_32F)
     return float(edges[inside].var() / max(float(patch[inside].var()), 1.0))
