@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import tarfile
 from pathlib import Path
 
 import cv2
@@ -22,56 +20,19 @@ from durian.data.reconstruction import ReconstructionSampler, split_clips
 from durian.errors import DurianError
 from durian.models import presets
 from durian.pipeline.checkpoint import load_motion_adapter, save_checkpoint
-from durian.portrait.geometry import face_template
 from durian.training.build import build_networks, trainable_parameters
-from durian.training.config import TrainConfig, load_config
+from durian.training.config import load_config
 from durian.training.dataset import draw_example
+from durian.training.losses import hue_error
 from durian.training.noise import example_generators
-from durian.training.objective import ReconstructionObjective, hue_error
+from durian.training.objective import ReconstructionObjective
 from durian.training.optimizer import learning_rate
 from durian.training.run import train
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_unet
+from tiny_runs import config_with, make_clip, write_config, write_shard
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0)
-
-
-def make_clip(name: str, colour: int, frames: int = 5, size: int = 32) -> Clip:
-    """A grey square head with a cap of "hair" of one colour that moves to the right."""
-    rng = np.random.default_rng(colour)
-    landmarks = np.repeat(face_template()[None] * 8, frames, 0).astype(np.float32)
-    images = np.full((frames, size, size, 3), 40, np.uint8)
-    hair = np.zeros((frames, size, size), bool)
-    for i in range(frames):
-        landmarks[i, :, :2] += [12 + i, 15]
-        images[i, 12:26, 6 + i : 20 + i] = 150
-        images[i, 6:12, 6 + i : 20 + i] = (colour, 255 - colour, 90)
-        hair[i, 6:12, 6 + i : 20 + i] = True
-    noise = rng.integers(0, 6, images.shape, dtype=np.uint8)
-    return Clip(name, images + noise, landmarks, {"hair": hair})
-
-
-def write_shard(path: Path, clips: list[Clip]) -> None:
-    with tarfile.open(path, "w") as tar:
-
-        def add(name: str, data: bytes) -> None:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-        for clip in clips:
-            for i, frame in enumerate(clip.frames):
-                add(f"{clip.name}.frame{i:02d}.webp", cv2.imencode(".webp", frame[..., ::-1])[1].tobytes())
-                labels = clip.masks["hair"][i].astype(np.uint8) * 4
-                add(f"{clip.name}.label{i:02d}.png", cv2.imencode(".png", labels)[1].tobytes())
-            buffer = io.BytesIO()
-            np.save(buffer, clip.landmarks.astype(np.float16))
-            add(f"{clip.name}.landmarks.npy", buffer.getvalue())
-
-
-@pytest.fixture
-def clips() -> list[Clip]:
-    return [make_clip(f"{i:05d}", 30 * i) for i in range(4)]
 
 
 def test_clips_are_read_back_from_shards(clips, tmp_path: Path):
@@ -162,21 +123,6 @@ def test_held_out_clips_are_apart(clips):
     assert {c.name for c in training} | {c.name for c in held_out} == {c.name for c in clips}
     assert len(held_out) == 1
     assert not {c.name for c in training} & {c.name for c in held_out}
-
-
-def config_with(tmp_path: Path, **changes: object) -> TrainConfig:
-    values = {
-        "preset": "mini",
-        "stage": 1,
-        "output": tmp_path / "run",
-        "data": {"clips": tmp_path, "targets": 2, "held_out": 1},
-        "steps": 4,
-        "batch_size": 2,
-        "save_every": 2,
-        "sample_every": 100,
-        "optimizer": {"learning_rate": 1e-3, "warmup_steps": 0},
-    }
-    return TrainConfig.model_validate({**values, **changes})
 
 
 def batch_of(clips: list[Clip], count: int = 2, **kwargs: object) -> dict[str, torch.Tensor]:
@@ -304,19 +250,6 @@ def test_learning_rate_warms_up_holds_and_decays(tmp_path: Path):
     assert rates[9] == rates[50] == rates[90] == 1
     assert rates[95] == pytest.approx(0.5)
     assert rates[100] == 0
-
-
-def write_config(tmp_path: Path, **changes: object) -> Path:
-    config = config_with(tmp_path, **changes).model_dump(mode="json")
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
-@pytest.fixture
-def tiny_mini(monkeypatch) -> None:
-    """The preset `mini` is tiny in this test."""
-    monkeypatch.setitem(presets.PRESETS, "mini", tiny_preset())
 
 
 @pytest.mark.parametrize(("chosen", "other"), [("adamw", "muon"), ("muon", "adamw")])

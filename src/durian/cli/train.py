@@ -20,8 +20,23 @@ def train(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Stop there.", show_default="what the configuration says")
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Two steps on random weights and data: memory and time, no files."),
+    ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(min=8, help="Pixels a side, of a dry run.", show_default="the preset's"),
+    ] = None,
 ) -> None:
     """Train by self-reconstruction on clips, without paired data."""
+    if dry_run:
+        from durian.training.dry_run import dry_run as try_out
+
+        typer.echo(try_out(config, size))
+        return
+    if size is not None:
+        raise typer.BadParameter("only with --dry-run", param_hint="--size")
     from durian.training.interruption import TrainingStopped
     from durian.training.run import train as run
 

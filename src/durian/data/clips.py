@@ -68,7 +68,10 @@ def read_clips(
         raise DurianError(
             f"no clips in {folder}: expected tar shards (*.tar) of frames, labels and landmarks"
         )
-    samples = WebDataset([str(shard) for shard in shards], shardshuffle=False, empty_check=False)
+    # Every process of a training run reads all clips, and draws its own examples from them.
+    samples = WebDataset(
+        [str(shard) for shard in shards], shardshuffle=False, empty_check=False, nodesplitter=None
+    )
     for index, sample in enumerate(samples):
         if limit is not None and index >= limit:
             return

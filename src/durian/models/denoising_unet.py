@@ -14,6 +14,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D, MotionAdapter, UNetMotionModel
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from durian.models.positions import encode_positions, position_dim
 from durian.models.reference_copy import ReferenceCopy
@@ -255,12 +256,17 @@ class DenoisingUNet(UNetMotionModel):
                 if getattr(block, "has_cross_attention", False)
                 else {}
             )
-            hidden, block_skips = block(hidden_states=hidden, temb=emb, num_frames=frames, **extra)
+            hidden, block_skips = self._run(block, hidden_states=hidden, temb=emb, num_frames=frames, **extra)
             skips += block_skips
 
         extra = {"num_frames": frames} if hasattr(self.mid_block, "motion_modules") else {}
-        hidden = self.mid_block(
-            hidden, emb, encoder_hidden_states=embedding, cross_attention_kwargs=context, **extra
+        hidden = self._run(
+            self.mid_block,
+            hidden_states=hidden,
+            temb=emb,
+            encoder_hidden_states=embedding,
+            cross_attention_kwargs=context,
+            **extra,
         )
 
         for i, block in enumerate(self.up_blocks):
@@ -273,7 +279,8 @@ class DenoisingUNet(UNetMotionModel):
             )
             if i < len(self.up_blocks) - 1:
                 extra["upsample_size"] = skips[-1].shape[2:]  # also right for sizes that do not halve evenly
-            hidden = block(
+            hidden = self._run(
+                block,
                 hidden_states=hidden,
                 temb=emb,
                 res_hidden_states_tuple=block_skips,
@@ -296,6 +303,13 @@ class DenoisingUNet(UNetMotionModel):
         if self.reference_copy is not None and copies is not None and shares is not None:
             out = self.reference_copy.compose(out, copies, shares)
         return out.unflatten(0, (batch, frames)).transpose(1, 2)
+
+    def _run(self, block: nn.Module, **inputs: Any) -> Any:
+        """One block. Gradient checkpointing is diffusers', which leaves motion modules out, so that of a
+        temporal network whole blocks are checkpointed as well."""
+        if self.config["temporal"] and self.is_gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, use_reentrant=False, **inputs)
+        return block(**inputs)
 
 
 def own_config(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:

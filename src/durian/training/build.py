@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file
@@ -18,6 +20,7 @@ from durian.training.checks import check_clips
 from durian.training.config import TrainConfig
 
 _UNETS = ("denoising_unet", "portrait_net", "attribute_net")
+_ATTENTION = re.compile(r"\.(attn1|attn2|conv_in|conv_guidance|conv_linear|reference_copy)\.")
 
 
 def starting_preset(config: TrainConfig) -> Preset:
@@ -77,15 +80,24 @@ def take_weights(networks: Networks, checkpoint: str) -> int:
     return taken
 
 
-def trainable_parameters(networks: Networks, stage: int) -> dict[str, nn.Parameter]:
-    """Stage 1 trains everything that is not frozen but the temporal layers; stage 2 these alone."""
-    return {
-        name: parameter
-        for name, parameter in networks.named_parameters()
-        if parameter.requires_grad
-        and not name.startswith("vae.")
-        and (".motion_modules." in name) == (stage == 2)
-    }
+def trainable_parameters(
+    networks: Networks, stage: int, part: Literal["all", "attention"] = "all"
+) -> dict[str, nn.Parameter]:
+    """Stage 1 trains everything that is not frozen but the temporal layers; stage 2 these alone.
+
+    Args:
+        part: of the UNets in stage 1: with "attention" only what brings the references in, the attention
+            layers and the first convolutions.
+    """
+    chosen = {}
+    for name, parameter in networks.named_parameters():
+        temporal = ".motion_modules." in name
+        if not parameter.requires_grad or name.startswith("vae.") or temporal != (stage == 2):
+            continue
+        if stage == 1 and part == "attention" and name.startswith(_UNETS) and not _ATTENTION.search(name):
+            continue
+        chosen[name] = parameter
+    return chosen
 
 
 def prepare_networks(
@@ -96,7 +108,7 @@ def prepare_networks(
     Returns:
         The parameters that train, by name.
     """
-    parameters = trainable_parameters(networks, config.stage)
+    parameters = trainable_parameters(networks, config.stage, config.trained)
     for name, parameter in networks.named_parameters():
         parameter.requires_grad_(name in parameters)
         if config.frozen_precision == "bf16" and name not in parameters:
@@ -105,8 +117,10 @@ def prepare_networks(
     if config.gradient_checkpointing:
         for unet in unets:
             unet.enable_gradient_checkpointing()
-    # Convolutions on a CPU read channels last without reordering.
-    networks.to(device).to(memory_format=torch.channels_last)
+    networks.to(device)
+    if config.optimizer.name != "adamw8bit":  # which brings every parameter back to torch's own order
+        # Convolutions on a CPU read channels last without reordering.
+        networks.to(memory_format=torch.channels_last)
     set_training(networks)
     if config.compile:
         compile_blocks(unets)
@@ -121,7 +135,7 @@ def set_training(networks: Networks) -> None:
             component.eval()
 
 
-def compile_blocks(unets: list[nn.Module]) -> None:
+def compile_blocks(unets: list[nn.Module], backend: str = "inductor") -> None:
     """`torch.compile` for each residual and transformer block, in place, so that no parameter is renamed.
 
     The blocks of a kind share one compilation, and what is between them may depend on the data.
@@ -132,7 +146,7 @@ def compile_blocks(unets: list[nn.Module]) -> None:
     for unet in unets:
         for module in unet.modules():
             if isinstance(module, (ResnetBlock2D, BasicTransformerBlock, FeedForward)):
-                module.compile(dynamic=False)
+                module.compile(dynamic=False, backend=backend)
 
 
 def load_clips(

@@ -54,11 +54,11 @@ def check_clips(config: TrainConfig, clips: Sequence[Clip], size: int) -> None:
 
 def _options(config: TrainConfig) -> Iterator[str]:
     if config.mixed_precision == "fp16" and not torch.cuda.is_available():
-        yield "mixed_precision: fp16 needs a GPU; on a CPU use no or bf16"
+        yield "mixed_precision: fp16 needs a GPU, and a CPU takes no or bf16"
     if config.frozen_precision == "bf16" and config.mixed_precision != "bf16":
         yield "frozen_precision: bf16 needs mixed_precision: bf16"
-    if config.optimizer.name == "adamw8bit" and find_spec("torchao") is None:
-        yield "optimizer.name: adamw8bit needs torchao: install the extra `train`"
+    if config.optimizer.name == "adamw8bit" and find_spec("bitsandbytes") is None:
+        yield "optimizer.name: adamw8bit needs bitsandbytes: install the extra `train`"
     if config.data.limit is not None and config.data.limit <= config.data.held_out:
         yield (
             f"data.limit: {config.data.limit} clips are read and data.held_out takes {config.data.held_out}: "
@@ -66,6 +66,8 @@ def _options(config: TrainConfig) -> Iterator[str]:
         )
     shape = config.shape()
     plain = shape.vae_class is PixelAutoencoder and shape.scheduler["prediction_type"] == "sample"
+    if config.reader_steps and shape.position_reader is None:
+        yield f"reader_steps: {config.preset} has no position reader"
     for key in ("colour_loss_weight", "edge_loss_weight"):
         if getattr(config, key) and not plain:
             yield f"{key}: is for pixel latents and a prediction of the sample alone"

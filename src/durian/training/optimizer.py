@@ -21,6 +21,10 @@ def build_optimizer(config: OptimizerConfig, parameters: Mapping[str, nn.Paramet
     rate, betas, decay = config.learning_rate, config.betas, config.weight_decay
     if config.name == "adamw":
         return torch.optim.AdamW(parameters.values(), rate, betas, weight_decay=decay, fused=True)
+    if config.name == "adamw8bit":
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit(parameters.values(), rate, betas, weight_decay=decay)
     matrices = [p for name, p in parameters.items() if is_hidden_matrix(name, p)]
     others = [p for name, p in parameters.items() if not is_hidden_matrix(name, p)]
     return Muon(matrices, others, rate, config.momentum, betas, decay)

@@ -37,7 +37,7 @@ def save_state(
     )
     save_file({k: v.contiguous() for k, v in ema.items()}, temporary / "ema.safetensors")
     moments = {
-        f"{name}/{key}": torch.as_tensor(value).contiguous()
+        f"{name}/{key}": _storable(value, parameter)
         for name, parameter in parameters.items()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
@@ -61,8 +61,7 @@ def load_state(
     """Restore what `save_state` wrote, strictly, and return the step.
 
     Raises:
-        ValueError: the state is of other parameters.
-        DurianError: it is of another optimiser.
+        DurianError: the state is of other parameters or of another optimiser.
     """
     weights = load_file(folder / "weights.safetensors")
     step = int(weights.pop(STEP))
@@ -70,7 +69,10 @@ def load_state(
     for name, found in (("weights", weights), ("moving averages", averages)):
         if found.keys() != parameters.keys():
             odd = sorted(found.keys() ^ parameters.keys())
-            raise ValueError(f"the {name} in {folder} are of another model: {odd[:3]} ({len(odd)} in all)")
+            raise DurianError(
+                f"the {name} in {folder} are of other networks ({len(odd)} names differ, as {odd[0]}): go on "
+                "with the configuration that they were trained with, or begin anew with --fresh"
+            )
     for name, parameter in parameters.items():
         parameter.copy_(weights[name])
         ema[name].copy_(averages[name])
@@ -83,11 +85,22 @@ def load_state(
         )
     for key, value in load_file(folder / "optimizer.safetensors").items():
         name, kind = key.rsplit("/", 1)
-        if kind != STEP:
+        parameter = parameters[name]
+        if not value.is_floating_point() and not value.ndim:
+            value = int(value)
+        elif value.shape == parameter.shape and kind != STEP:
             # In the parameter's memory format, which a fused optimiser takes for granted.
-            value = torch.empty_like(parameters[name], dtype=value.dtype).copy_(value)
-        optimizer.state.setdefault(parameters[name], {})[kind] = value
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        elif kind != STEP:
+            value = value.to(parameter.device)
+        optimizer.state.setdefault(parameter, {})[kind] = value
     return step
+
+
+def _storable(value: Tensor | float, parameter: nn.Parameter) -> Tensor:
+    tensor = torch.as_tensor(value).contiguous()
+    # 8-bit moments share their maps in memory, which safetensors does not store.
+    return tensor if tensor.shape == parameter.shape else tensor.clone()
 
 
 def state_folder(run: Path) -> Path | None:
