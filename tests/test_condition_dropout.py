@@ -20,7 +20,12 @@ from tiny import tiny_inputs, tiny_networks, tiny_preset
 GRID, LATENT, FRAMES = 8, 8, 2
 OPTIONS = {
     "mini": {},
-    "joint": {"joint_references": True, "reference_net": {"drop_masked_tokens": False}},
+    "no copies": {"copy_heads": 0},
+    "joint": {
+        "joint_references": True,
+        "copy_heads": 0,
+        "reference_net": {"drop_masked_tokens": False},
+    },
     "guidance": {"guidance_channels": 8},
 }
 

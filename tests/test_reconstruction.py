@@ -101,7 +101,8 @@ def test_room_for_more_attributes_changes_nothing_where_one_is_worn():
 OPTIONS = {
     "mini": {},
     "all tokens": {"reference_net": {"drop_masked_tokens": False}},
-    "joint": {"joint_references": True},
+    "no copies": {"copy_heads": 0},
+    "joint": {"joint_references": True, "copy_heads": 0},
     "guidance": {"guidance_channels": 8},
 }
 

@@ -298,14 +298,13 @@ class DurianPipeline:
             else:
                 mixed = torch.cat([(1 - alpha) * embedding, alpha * other_embedding], 1)
             full = Conditions(References((cache, other_cache), blend), mixed, (True, True))
-        nobody = None
-        if self.networks.attribute_net is None:  # one ReferenceNet has tokens of nothing, too
-            never = torch.zeros(1, dtype=torch.bool, device=self.device)
-            nobody = References((self.networks.compose(portrait, (), keep_portrait=never)[0],))
+        # Not None: the networks have been shown hidden references, and what is not in attention may use them.
+        never = torch.zeros(1, dtype=torch.bool, device=self.device)
+        nobody, _ = self.networks.compose(portrait, (), keep_portrait=never)
         return {
             "full": full,
             "portrait": Conditions(References((alone,)), nothing, (True, False)),
-            "none": Conditions(nobody, nothing, (False, False)),
+            "none": Conditions(References((nobody,)), nothing, (False, False)),
         }
 
     def _denoiser(
