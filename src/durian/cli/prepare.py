@@ -126,7 +126,7 @@ def _print(summary: Summary) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "")
+    table = Table("", "", show_header=False)
     table.columns[1].justify = "right"
     table.add_row("videos", str(len(summary.videos)))
     table.add_row("  unreadable", str(len(summary.unreadable)))

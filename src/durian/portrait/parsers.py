@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,8 +86,9 @@ class NetworkParser:
         from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
         try:
-            self._processor: Any = AutoImageProcessor.from_pretrained(source)
-            self._network: Any = AutoModelForSemanticSegmentation.from_pretrained(source)
+            with _no_progress_bar():
+                self._processor: Any = AutoImageProcessor.from_pretrained(source)
+                self._network: Any = AutoModelForSemanticSegmentation.from_pretrained(source)
         except (OSError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
             raise DurianError(
@@ -135,6 +137,20 @@ class NetworkParser:
                     logits, size=frames.shape[1:3], mode="bilinear", align_corners=False
                 )
                 yield indices, logits.softmax(1).cpu().numpy()
+
+
+@contextmanager
+def _no_progress_bar() -> Generator[None]:
+    """Without the bar that transformers draws while it loads: each worker would draw its own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def open_parser(name: str, device: str | None = None) -> AttributeParser:

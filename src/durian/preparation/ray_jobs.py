@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 from durian.errors import DurianError
@@ -50,16 +51,18 @@ def run_on_ray(
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise DurianError(f"--ray {address}: no Ray cluster there ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # Ray raises no narrower one when its processes do not start in time
+        ray.shutdown()
+        problem = "Ray could not be started here" if local else "no Ray cluster there"
+        raise DurianError(f"--ray {address}: {problem} ({str(error).splitlines()[0]})") from error
     try:
         task = ray.remote(function).options(num_gpus=gpus)
         limit = max(1, int(_AHEAD * ray.cluster_resources().get("CPU", 1)))
         waiting = iter(jobs)
-        running = [task.remote(*job) for job, _ in zip(waiting, range(limit), strict=False)]
+        running = [task.remote(*job) for job in islice(waiting, limit)]
         while running:
             (finished,), running = ray.wait(running, num_returns=1)
-            running += [task.remote(*job) for job, _ in zip(waiting, range(1), strict=False)]
+            running += [task.remote(*job) for job in islice(waiting, 1)]
             yield _result(ray, finished)
     finally:
         ray.shutdown()  # of a cluster that is not ours it ends our jobs only

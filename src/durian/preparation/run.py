@@ -104,6 +104,8 @@ def prepare_videos(
         if progress is not None:
             progress(done, len(sources))
         closer.advance()
+    if done != len(sources):
+        raise RuntimeError(f"{len(sources) - done} jobs were lost")
     closer.finish()
     store.write_manifest()
     videos = tuple(video for shard in store.shards for video in shard.videos)
@@ -122,7 +124,7 @@ def prepare_video(source: Source, folder: Path, settings: Settings, device: str 
     try:
         outcome = cut_clips(source.path, source.name, settings, parser)
     except _READ_ERRORS as error:
-        outcome = " ".join(str(error).replace(str(source.path), source.name).split())
+        outcome = " ".join(str(error).removeprefix(f"{source.path}: ").split())
     store.write(source, outcome)
     return source.name
 

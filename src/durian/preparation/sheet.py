@@ -42,23 +42,31 @@ def clips_sheet(
 
 def _strip(clip: Clip, tile: int) -> UInt8[np.ndarray, "h w 3"]:
     first, last = clip.visible_frames()[[0, -1]]
-    frame = clip.frames[first]
-    pictures = [
-        frame,
-        _overlay(frame, {name: mask[first] for name, mask in clip.masks.items()}),
-        _with_landmarks(frame, clip.landmarks[first]),
-        clip.frames[last],
-    ]
-    row = np.concatenate([cv2.resize(p, (tile, tile), interpolation=cv2.INTER_AREA) for p in pictures], 1)
+    frame = _resized(clip.frames[first], tile)
+    masks = {name: _resized(mask[first].astype(np.uint8), tile) > 0 for name, mask in clip.masks.items()}
+    row = np.concatenate(
+        [
+            frame,
+            _overlay(frame, masks),
+            _with_landmarks(frame, clip.landmarks[first] * np.float32(tile / len(clip.frames[first]))),
+            _resized(clip.frames[last], tile),
+        ],
+        axis=1,
+    )
     strip = Image.new("RGB", (row.shape[1], tile + _TEXT), "white")
     strip.paste(Image.fromarray(row), (0, _TEXT))
     pen, font = ImageDraw.Draw(strip), ImageFont.load_default(_TEXT - 4)
     pen.text((2, 0), clip.name, fill="black", font=font)
-    x = tile + 2
+    x = max(tile, int(pen.textlength(clip.name, font=font)) + _GAP) + 2
     for name in clip.masks:
         pen.text((x, 0), name, fill=COLOURS[name], font=font)
         x += int(pen.textlength(f"{name}  ", font=font))
     return np.asarray(strip)
+
+
+def _resized(image: np.ndarray, tile: int) -> np.ndarray:
+    way = cv2.INTER_AREA if image.ndim == 3 else cv2.INTER_NEAREST
+    return cv2.resize(image, (tile, tile), interpolation=way)
 
 
 def _overlay(frame: np.ndarray, masks: dict[str, np.ndarray]) -> np.ndarray:

@@ -32,10 +32,15 @@ class Source:
 
     @property
     def key(self) -> str:
-        """Its name as a part of file names: readable and unique, and without dots, at which webdataset
-        would split it."""
-        readable = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(self.name).stem)[:40]
-        return f"{readable}-{hashlib.sha256(self.name.encode()).hexdigest()[:10]}"
+        """Its name as a part of file names."""
+        return file_key(self.name)
+
+
+def file_key(name: str) -> str:
+    """A video's name as a part of file names: readable and unique, and without dots, at which webdataset
+    would split it."""
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)[:40]
+    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
 def find_sources(paths: Sequence[Path]) -> list[Source]:

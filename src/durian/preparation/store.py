@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from durian.errors import DurianError
 from durian.files import replacing
 from durian.preparation.settings import Settings
-from durian.preparation.sources import Source
+from durian.preparation.sources import Source, file_key
 from durian.preparation.video import Members, VideoClips
 
 R = TypeVar("R", bound=BaseModel)
@@ -116,6 +116,8 @@ class Store:
             _read(ShardRecord, self._shards / f"{number:05d}.json")
             for number in range(len(list(self._shards.glob("*.json"))))
         ]
+        if self.shards:
+            self._forget(self.shards[-1])
 
     def record(self, source: Source) -> VideoRecord | None:
         """What is known of a video that waits for its shard."""
@@ -156,9 +158,7 @@ class Store:
             target.unlink(missing_ok=True)
         _write(self._shards / f"{shard.number:05d}.json", shard.model_dump())
         self.shards.append(shard)
-        for source in sources:
-            for suffix in (".json", ".tar"):
-                self._path(source, suffix).unlink(missing_ok=True)
+        self._forget(shard)
         return shard
 
     def write_manifest(self) -> None:
@@ -177,6 +177,12 @@ class Store:
 
     def _path(self, source: Source, suffix: str) -> Path:
         return self._work / f"{source.key}{suffix}"
+
+    def _forget(self, shard: ShardRecord) -> None:
+        """Remove what is in a shard now from the work folder."""
+        for video in shard.videos:
+            for suffix in (".json", ".tar"):
+                (self._work / f"{file_key(video.name)}{suffix}").unlink(missing_ok=True)
 
     def _check_settings(self) -> None:
         wanted = {"format": FORMAT, "settings": self.settings.model_dump(mode="json")}
