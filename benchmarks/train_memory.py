@@ -3,9 +3,9 @@
     uv run python benchmarks/train_memory.py configs/sd15-stage1.yaml configs/sd15-stage1-24gb.yaml
 
 Weights, gradients, moments and averages follow from the parameters' shapes. Activations are those that the
-forward and backward pass hold at their peak: both run on torch's fake tensors, which have shapes and no
-content, and every storage is counted while it lives. Attention counts as a fused kernel's, which keeps its
-inputs, its output and a number for each query; normalisation in 32 bits, as autocast has it on a GPU.
+forward and backward pass hold at their peak: both run on torch's meta device, whose tensors have shapes and
+no content, and every storage is counted while it lives. Attention counts as a fused kernel's, which keeps
+its inputs, its output and a number for each query; precisions are those of autocast on a GPU.
 Left out: the workspaces of libraries, fragmentation, and CUDA's own half gigabyte.
 """
 
@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 import typer
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -31,6 +30,9 @@ from durian.training.memory import account
 from durian.training.objective import ReconstructionObjective
 
 _HALF = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Of autocast's lists what these networks call.
+_HALVED = (F.linear, F.conv2d, torch.conv2d, torch.matmul, torch.bmm, torch.baddbmm, torch.prelu)
+_WHOLE = (F.group_norm, F.layer_norm, F.mse_loss)
 
 
 class LiveMemory(TorchDispatchMode):
@@ -76,36 +78,42 @@ class FusedAttention(torch.autograd.Function):
 
 
 class AsOnGpu(TorchFunctionMode):
-    """Attention and normalisation as autocast to `dtype` has them on a GPU."""
+    """Fused attention, and autocast to `dtype`, which there is none of for the meta device."""
 
     def __init__(self, dtype: torch.dtype | None):
         super().__init__()
         self.dtype = dtype
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            return FusedAttention.apply(*(each.to(self.dtype or each.dtype) for each in args[:3]))
-        if func in (F.group_norm, F.layer_norm) and self.dtype is not None:
-            args = (args[0].float(), *args[1:])
-        return func(*args, **(kwargs or {}))
+            return FusedAttention.apply(*(self._cast(each, self.dtype) for each in args[:3]))
+        if func in _HALVED or func in _WHOLE:
+            to = self.dtype if func in _HALVED or self.dtype is None else torch.float32
+            args = [self._cast(each, to) for each in args]
+            kwargs = {key: self._cast(each, to) for key, each in kwargs.items()}
+        return func(*args, **kwargs)
+
+    @staticmethod
+    def _cast(value: Any, dtype: torch.dtype | None) -> Any:
+        if dtype is None or not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        return value.to(dtype)
 
 
 def activations(config: TrainConfig) -> int:
     """Bytes that a micro-batch's forward and backward pass hold at most, beside weights and gradients."""
-    dtype = _HALF[config.mixed_precision]
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        preset = config.shape()
+    preset = config.shape()
+    with torch.device("meta"):
         networks = preset.build(temporal=config.stage == 2)
-        parameters = prepare_networks(networks, config, "cpu")
+        parameters = prepare_networks(networks, config, "meta")
         batch = random_batch(config, networks, preset.size, config.batch_size)
         objective = ReconstructionObjective(networks, preset.scheduler_class(**preset.scheduler), config)
         for parameter in parameters.values():  # gradients are there already, as in all but the first step
             parameter.grad = torch.empty_like(parameter)
-        with LiveMemory() as memory, AsOnGpu(dtype):
-            cache = not config.gradient_checkpointing
-            with torch.autocast("cpu", dtype or torch.bfloat16, dtype is not None, cache_enabled=cache):
-                loss = objective(batch)
-            loss.backward()
+    batch = {key: value.to("meta") for key, value in batch.items()}
+    with LiveMemory() as memory, AsOnGpu(_HALF[config.mixed_precision]):
+        objective(batch).backward()
     return memory.peak
 
 

@@ -70,7 +70,7 @@ def test_two_processes_make_the_steps_of_one(options, large: Path, tmp_path: Pat
     config = write_config(tmp_path, **options, batch_size=1, gradient_accumulation=2)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*launch, str(SCRIPT), "train", str(config), "--output", str(tmp_path / "two")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "two", large)
     assert json.loads((tmp_path / "two" / "run.json").read_text())["starts"][0]["processes"] == 2

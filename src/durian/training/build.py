@@ -111,8 +111,8 @@ def prepare_networks(
     parameters = trainable_parameters(networks, config.stage, config.trained)
     for name, parameter in networks.named_parameters():
         parameter.requires_grad_(name in parameters)
-        if config.frozen_precision == "bf16" and name not in parameters:
-            parameter.data = parameter.data.bfloat16()
+    if config.frozen_precision == "bf16":
+        _round_frozen(networks)
     unets = [unet for name in _UNETS if (unet := getattr(networks, name)) is not None]
     if config.gradient_checkpointing:
         for unet in unets:
@@ -125,6 +125,15 @@ def prepare_networks(
     if config.compile:
         compile_blocks(unets)
     return parameters
+
+
+def _round_frozen(networks: Networks) -> None:
+    for module in networks.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            continue  # its weights have the type of its statistics
+        for parameter in module.parameters(recurse=False):
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.bfloat16()
 
 
 def set_training(networks: Networks) -> None:
