@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from itertools import islice
@@ -43,6 +44,8 @@ def run_on_ray(
             "Ray is not installed: install durian with the extra 'cluster' (uv sync --extra cluster)"
         ) from error
     local = address == "local"
+    if local:  # whoever runs a cluster has decided on Ray's usage statistics; nobody has on those of this one
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(
             address=address,
