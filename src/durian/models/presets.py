@@ -173,9 +173,9 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 80 cases of `single`, 1 step: PSNR 18.21, in the attribute 16.06 (warp and paste 17.68 / 15.20), by
-# `durian evaluate cases cases --split single`: docs/results.md. Training took 114 minutes of a core, with
-# `durian train configs/mini-stage1.yaml` and `configs/mini-stage2.yaml`, changed on the way: docs/mini.md.
+# 80 cases of `single`, 1 step: PSNR 19.26, in the attribute 16.14 (warp and paste 17.68 / 15.20), by
+# `durian evaluate cases cases --split single`: docs/results.md. Training took 204 minutes of a core in several
+# runs, of which configs/mini-stage1.yaml and configs/mini-stage2.yaml are the last: docs/mini.md.
 MINI = Preset(
     size=128,
     unet={
