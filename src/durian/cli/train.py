@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -45,4 +46,5 @@ def train(
     except TrainingStopped as stopped:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(128 + stopped.signal) from None
-    typer.echo(f"Wrote {checkpoint}: use it with --checkpoint {checkpoint}")
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first
+        typer.echo(f"Wrote {checkpoint}: use it with --checkpoint {checkpoint}")
