@@ -245,7 +245,10 @@ def test_a_cluster_that_is_not_there_is_one_line(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra 'cluster'")
-def test_on_ray_the_same_bytes_come_out(videos: Path, quick: Settings, tmp_path: Path) -> None:
+def test_on_ray_the_same_bytes_come_out(
+    videos: Path, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # workers have another working directory
     prepare_videos([videos], tmp_path / "here", quick, HERE)
     errors: list[DurianError] = []
 
@@ -261,7 +264,7 @@ def test_on_ray_the_same_bytes_come_out(videos: Path, quick: Settings, tmp_path:
             errors.append(error)
 
     try:
-        prepare_videos([videos], tmp_path / "ray", quick, on_ray)
+        prepare_videos([videos], Path("ray"), quick, on_ray)
     except RuntimeError:
         if "could not be started" in str(errors[0]):  # within the 30 s that Ray gives itself
             pytest.skip("this machine is too busy to start Ray")

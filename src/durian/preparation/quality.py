@@ -15,7 +15,7 @@ from durian.portrait.keypoints import FACE_OVAL
 from durian.preparation.settings import Filters
 from durian.preparation.tracks import Landmarks
 
-_FACE_PIXELS = 128  # side of the face that sharpness is measured at
+_FACE_PIXELS = 128  # side of the face, at most, that sharpness is measured at
 _EQUAL = 0.25  # mean difference in grey levels up to which two faces are one picture, encoded twice
 
 
@@ -69,8 +69,8 @@ class Look:
 
     Attributes:
         brightness: median grey value of the face in [0, 255].
-        sharpness: variance of the Laplacian over the variance of grey, of the face at a fixed size: neither
-            the crop's size nor light and contrast matter. Median over the frames.
+        sharpness: variance of the smoothed Laplacian over the variance of grey, of the face at 128 pixels or
+            its smaller own size: neither a large crop nor light count. Median over the frames.
         duplicates: share of the frames whose face equals the one before.
     """
 
@@ -173,13 +173,13 @@ def _covered(points: np.ndarray, size: int) -> float:
 
 
 def _face_patch(frame: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The face's bounding box in grey at a fixed size, and where in it the face is."""
+    """The face's bounding box in grey at the size for sharpness, and where in it the face is."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
-    scale = _FACE_PIXELS / max(*(high - low), 1.0)
+    # Never enlarged: of a small crop a face is as sharp as its pixels allow.
+    scale = min(1.0, _FACE_PIXELS / max(*(high - low), 1.0))
     first, last = np.maximum(np.floor(low).astype(int), 0), np.ceil(high).astype(int)
     grey = cv2.cvtColor(frame[first[1] : last[1], first[0] : last[0]], cv2.COLOR_RGB2GRAY).astype(np.float32)
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    patch = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=way)
+    patch = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     oval = np.round((landmarks[list(FACE_OVAL), :2] - first) * scale - 0.5).astype(np.int32)
     inside = np.zeros(patch.shape, np.uint8)
     cv2.fillPoly(inside, [oval], 1)

@@ -12,9 +12,10 @@ import cv2
 
 from durian.errors import DurianError
 from durian.portrait.parsers import AttributeParser, open_parser
+from durian.preparation.records import VideoRecord, total
 from durian.preparation.settings import Settings
 from durian.preparation.sources import Source, find_sources
-from durian.preparation.store import Store, VideoRecord, total
+from durian.preparation.store import Store
 from durian.preparation.video import cut_clips
 
 Executor = Callable[[Callable[..., str], Sequence[tuple]], Iterator[str]]
@@ -78,7 +79,9 @@ def prepare_videos(
             a video that has changed since. A video that cannot be read is in the summary.
     """
     sources = find_sources(paths)
-    known = open_parser(settings.parser, device).attributes  # in vain before hours of work, if it fails
+    # Workers elsewhere have a working directory of their own.
+    folder, parser = folder.resolve(), _absolute(settings.parser)
+    known = open_parser(parser, device).attributes  # in vain before hours of work, if it fails
     if not set(known) & set(settings.attributes):
         raise DurianError(
             f"the parser {settings.parser} finds {', '.join(known)} and none of "
@@ -93,7 +96,7 @@ def prepare_videos(
     if progress is not None:
         progress(done, len(sources))
     closer.advance()
-    jobs = [(source, folder, settings, device) for source in waiting.values()]
+    jobs = [(source, folder, settings, parser, device) for source in waiting.values()]
     for name in execute(prepare_video, jobs):
         if store.record(waiting[name]) is None:
             raise DurianError(
@@ -112,17 +115,20 @@ def prepare_videos(
     return Summary(videos, sum(shard.clips > 0 for shard in store.shards))
 
 
-def prepare_video(source: Source, folder: Path, settings: Settings, device: str | None) -> str:
-    """One job: prepare a video, keep what came of it in the folder, and return the video's name."""
+def prepare_video(source: Source, folder: Path, settings: Settings, parser: str, device: str | None) -> str:
+    """One job: prepare a video, keep what came of it in the folder, and return the video's name.
+
+    `parser` is that of the settings, with an absolute path where it is a folder.
+    """
     if not source.path.is_file():
         raise DurianError(
             f"{source.path}: no longer there, or not on this machine: "
             "videos must be on storage that all machines share"
         )
-    parser = _open_parser(settings.parser, device)
+    find_attributes = _open_parser(parser, device)
     store = Store(folder, settings)
     try:
-        outcome = cut_clips(source.path, source.name, settings, parser)
+        outcome = cut_clips(source.path, source.name, settings, find_attributes)
     except _READ_ERRORS as error:
         outcome = " ".join(str(error).removeprefix(f"{source.path}: ").split())
     store.write(source, outcome)
@@ -132,6 +138,10 @@ def prepare_video(source: Source, folder: Path, settings: Settings, device: str 
 @cache  # a network takes seconds to load, and a worker gets many videos
 def _open_parser(name: str, device: str | None) -> AttributeParser:
     return open_parser(name, device)
+
+
+def _absolute(parser: str) -> str:
+    return str(Path(parser).resolve()) if Path(parser).exists() else parser
 
 
 def _pending(sources: Sequence[Source], store: Store) -> list[Source]:

@@ -45,7 +45,7 @@ class Filters(_Strict):
     min_brightness: float = Field(25.0, ge=0, le=255, description="median grey value of the face")
     max_brightness: float = Field(235.0, ge=0, le=255, description="median grey value of the face")
     min_sharpness: float = Field(
-        0.004, ge=0, description="variance of the Laplacian over the variance of grey, face at a fixed size"
+        0.004, ge=0, description="variance of the Laplacian over the variance of grey, face at 128 pixels"
     )
     min_attribute: float = Field(
         0.003, ge=0, le=1, description="share of a frame that an attribute must cover to be seen in it"

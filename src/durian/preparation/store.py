@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from durian.errors import DurianError
 from durian.files import replacing
+from durian.preparation.records import ShardRecord, VideoRecord, total
 from durian.preparation.settings import Settings
 from durian.preparation.sources import Source, file_key
 from durian.preparation.video import Members, VideoClips
@@ -32,48 +33,6 @@ FORMAT = 1
 
 MANIFEST = "manifest.json"
 _WORK = ".prepare"
-
-
-class VideoRecord(BaseModel):
-    """What became of a video.
-
-    Attributes:
-        name, size: of the file, its size in bytes.
-        error: why it could not be read, if so.
-        frames, scenes: that were looked at.
-        clips: that were kept.
-        dropped: how often by reason. attributes: how many clips show each.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    size: int
-    error: str | None = None
-    frames: int = 0
-    scenes: int = 0
-    clips: int = 0
-    dropped: dict[str, int] = {}
-    attributes: dict[str, int] = {}
-
-
-class ShardRecord(BaseModel):
-    """A shard and the videos in it; a shard that no clip came into has no file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    number: int
-    videos: tuple[VideoRecord, ...]
-
-    @property
-    def clips(self) -> int:
-        """How many clips are in it."""
-        return sum(video.clips for video in self.videos)
-
-    @property
-    def file(self) -> str:
-        """Its file name."""
-        return f"clips-{self.number:05d}.tar"
 
 
 class Store:
@@ -207,15 +166,6 @@ class Store:
         (self.folder / f"clips-{len(list(self._shards.glob('*.json'))):05d}.tar").unlink(missing_ok=True)
         (self.folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self._work)
-
-
-def total(counts: Any) -> dict[str, int]:
-    """Sum of counts by name, the most frequent first."""
-    sums: dict[str, int] = {}
-    for count in counts:
-        for name, value in count.items():
-            sums[name] = sums.get(name, 0) + value
-    return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _add(tar: tarfile.TarFile, name: str, members: Members) -> None:
