@@ -37,8 +37,8 @@ def run_on_ray(
     Raises:
         DurianError: Ray is not installed, or there is no such cluster; and what a job raises.
     """
-    # Under `uv run` Ray would start its workers by uv too, in a copy of the working directory; where that does
-    # not work it waits for them for ever. They are to be this very environment.
+    # Under `uv run` Ray would start its workers by uv too, in a copy of the working directory; where that
+    # does not work it waits for them for ever. They are to be this very environment.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         ray: Any = import_module("ray")
