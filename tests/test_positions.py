@@ -28,6 +28,7 @@ def seen(points: np.ndarray, turn: tuple[float, float, float], scale: float, piv
 
 
 @given(tilt=st.floats(0, MAX_TILT), angle=st.floats(0, 6.3), x=st.floats(-2, 2), y=st.floats(-2, 2))
+@settings(deadline=None)
 def test_parallax_is_undone(tilt: float, angle: float, x: float, y: float) -> None:
     tilt_x, tilt_y = tilt * np.cos(angle), tilt * np.sin(angle)
     depth = head_depth(x, y)
