@@ -149,9 +149,12 @@ def compile_blocks(unets: list[nn.Module], backend: str = "inductor") -> None:
 
     The blocks of a kind share one compilation, and what is between them may depend on the data.
     """
+    import torch._dynamo
     from diffusers.models.attention import BasicTransformerBlock, FeedForward
     from diffusers.models.resnet import ResnetBlock2D
 
+    # One compilation for each width, size and batch; beyond the limit a block would run as it is.
+    torch._dynamo.config.recompile_limit = max(128, torch._dynamo.config.recompile_limit)
     for unet in unets:
         for module in unet.modules():
             if isinstance(module, (ResnetBlock2D, BasicTransformerBlock, FeedForward)):
