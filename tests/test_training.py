@@ -147,7 +147,7 @@ def test_a_perfect_prediction_has_no_loss(clips, tmp_path: Path, prediction_type
         return {"sample": clean, "epsilon": noise, "v_prediction": velocity}[prediction_type]
 
     monkeypatch.setattr(ReconstructionObjective, "predict", oracle)
-    assert float(objective(batch)) < 1e-5
+    assert objective(batch).item() < 1e-5
 
 
 def test_a_reader_learns_the_frames_positions_from_their_keypoint_images(clips, tmp_path: Path):
@@ -181,7 +181,7 @@ def test_the_attribute_can_weigh_more(clips, tmp_path: Path):
     objective = ReconstructionObjective(
         tiny_networks(temporal=False), DDIMScheduler(), config_with(tmp_path, attribute_loss_weight=3.0)
     )
-    weight = objective._weight(batch["target_masks"], 8)
+    weight = objective._weight(batch)
     assert weight.shape == (2, 2, 8, 8)
     assert weight.min() == 1
     assert weight.max() == pytest.approx(4)
@@ -218,6 +218,12 @@ def test_stages_train_what_they_should():
     assert two
     assert all(".motion_modules." in name for name in two)
     assert not any(".motion_modules." in name for name in one)
+    some = trainable_parameters(tiny_networks(temporal=False), 1, "attention")
+    assert some.keys() < one.keys()
+    inside = [name for name in some if "_blocks." in name or ".mid_block." in name]
+    assert inside
+    assert all(".attn1." in name or ".attn2." in name for name in inside)
+    assert {"portrait_net.conv_in.weight", "attribute_encoder.proj.weight"} <= some.keys()
     assert one.keys() | two.keys() == {
         name for name, _ in networks.named_parameters() if not name.startswith("vae.")
     }

@@ -154,7 +154,7 @@ def compile_blocks(unets: list[nn.Module], backend: str = "inductor") -> None:
     from diffusers.models.resnet import ResnetBlock2D
 
     # One compilation for each width, size and batch; beyond the limit a block would run as it is.
-    torch._dynamo.config.recompile_limit = max(128, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.recompile_limit = 128  # ty: ignore[invalid-assignment]
     for unet in unets:
         for module in unet.modules():
             if isinstance(module, (ResnetBlock2D, BasicTransformerBlock, FeedForward)):

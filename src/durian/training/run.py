@@ -130,7 +130,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     """Devices and processes as the environment (torchrun's, accelerate's) says."""
     handlers = [
         # A ReferenceNet's very last layer comes after what DNet attends to: it has no gradient.
-        DistributedDataParallelKwargs(find_unused_parameters=True),
+        # Gradients are views of what is sent, or there would be two of each.
+        DistributedDataParallelKwargs(find_unused_parameters=True, gradient_as_bucket_view=True),
         # Half-precision copies of weights are made again where activations are computed again.
         AutocastKwargs(cache_enabled=not config.gradient_checkpointing),
     ]
