@@ -368,8 +368,6 @@ def test_drift_is_what_is_lost_over_length(refs) -> None:
 
 def test_the_older_benchmark_can_be_read(shared_dir: Path, tmp_path: Path) -> None:
     folder = shared_dir / "data" / "portraits-v0" / "cases"
-    if not folder.is_dir():
-        pytest.skip("needs the benchmark cases")
     task = Task(tmp_path, tuple(list_methods({})), media=False)
     report = evaluate(case_trials(folder, limit=3), task, protocol="cases", title="test")
     assert not report.skipped

@@ -43,7 +43,8 @@ def test_hair_keeps_its_face_coordinates_when_the_head_turns(turn, x: float, y: 
     positions = canonical_positions(seen(face_template(), turn, scale, pivot), 128, 128)
     place = seen(np.array([[x, y, head_depth(x, y)]]), turn, scale, pivot)[0, :2]
     column, row = np.clip(place, 0, 127).astype(int)
-    # Half a cell of `mini`'s grid; what a turned surface hides behind its edge is seen somewhere near.
+    # Three cells of `mini`'s grid: what a turned surface hides behind its edge is seen somewhere near. In the
+    # image plane a turn by half a radian moves the far plane by 0.6.
     assert np.linalg.norm(positions[row, column] - (x, y)) < 0.3
 
 

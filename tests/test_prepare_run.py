@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import shutil
@@ -263,11 +264,11 @@ def test_on_ray_the_same_bytes_come_out(
         except DurianError as error:
             errors.append(error)
 
-    try:
-        prepare_videos([videos], Path("ray"), quick, on_ray)
-    except RuntimeError:
-        if "could not be started" in str(errors[0]):  # within the 30 s that Ray gives itself
-            pytest.skip("this machine is too busy to start Ray")
-        raise
+    for _ in range(3):  # on a busy machine Ray may not start within the 30 s that it gives itself
+        errors.clear()
+        with contextlib.suppress(RuntimeError):
+            prepare_videos([videos], Path("ray"), quick, on_ray)
+        if not any("could not be started" in str(error) for error in errors):
+            break
     assert _files(tmp_path / "ray") == _files(tmp_path / "here")
     assert [str(error).split(":")[0] for error in errors] == ["--filter nonsense"]

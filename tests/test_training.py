@@ -28,8 +28,9 @@ from durian.training.noise import example_generators
 from durian.training.objective import ReconstructionObjective
 from durian.training.optimizer import learning_rate
 from durian.training.run import train
+from people import write_shard
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_unet
-from tiny_runs import config_with, make_clip, write_config, write_shard
+from tiny_runs import config_with, make_clip, write_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0)

@@ -11,7 +11,8 @@ from durian.models.presets import MINI
 from durian.training import checks
 from durian.training.checks import check_clips, check_config
 from durian.training.run import train
-from tiny_runs import config_with, make_clip, write_config, write_shard
+from people import write_shard
+from tiny_runs import config_with, make_clip, write_config
 
 
 def test_a_usable_configuration_is_not_refused(clips, tmp_path: Path):

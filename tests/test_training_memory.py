@@ -28,8 +28,9 @@ from durian.training.noise import example_generators
 from durian.training.objective import ReconstructionObjective
 from durian.training.optimizer import build_optimizer
 from durian.training.run import train
+from people import write_shard
 from tiny import tiny_networks, tiny_preset
-from tiny_runs import config_with, tiny_changes, write_config, write_shard
+from tiny_runs import config_with, tiny_changes, write_config
 
 
 @pytest.fixture

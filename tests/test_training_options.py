@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import save_file
 
 from durian.data.augmentation import Augmentation
 from durian.data.reconstruction import ReconstructionSampler
@@ -41,9 +42,16 @@ def test_a_warm_start_takes_what_fits(tmp_path: Path) -> None:
     assert any("reference_copy" in name for name in set(before) - set(shared))
 
 
-def test_a_warm_start_from_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DurianError):
-        take_weights(tiny_preset().build(temporal=False), str(tmp_path))
+def test_a_warm_start_from_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    plain = tiny_preset()
+    networks = plain.build(temporal=False)
+    save_checkpoint(tmp_path / "other", networks, plain.scheduler_class(**plain.scheduler), plain)
+    for file in (tmp_path / "other").glob("*/*.safetensors"):
+        save_file({"weight": torch.zeros(1)}, file)
+    with pytest.raises(DurianError, match=r"warm_start: no weight of .*other fits"):
+        take_weights(networks, str(tmp_path / "other"))
+    with pytest.raises(DurianError, match="nowhere"):
+        take_weights(networks, str(tmp_path / "nowhere"))
 
 
 def test_a_warm_start_is_not_for_what_has_weights(tmp_path: Path) -> None:
@@ -110,3 +118,5 @@ def test_reader_steps_need_a_reader(tmp_path: Path) -> None:
     (tmp_path / "clips.tar").write_bytes(b"")
     with pytest.raises(DurianError, match="reader_steps"):
         check_config(config_with(tmp_path, preset="sd15", reader_steps=3))
+    with pytest.raises(DurianError, match="reader_steps: stage 2"):
+        check_config(config_with(tmp_path, stage=2, reader_steps=3))

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from durian.training.noise import draw, example_generators
 from durian.training.run import train
-from tiny_runs import make_clip, tiny_changes, write_config, write_shard
+from people import write_shard
+from tiny_runs import make_clip, tiny_changes, write_config
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "durian"
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 import yaml
 
@@ -29,24 +26,6 @@ def make_clip(name: str, colour: int, frames: int = 5, size: int = 32, cap: int 
         hair[i, 12 - cap : 12, 6 + i : 20 + i] = True
     noise = rng.integers(0, 6, images.shape, dtype=np.uint8)
     return Clip(name, images + noise, landmarks, {"hair": hair})
-
-
-def write_shard(path: Path, clips: list[Clip]) -> None:
-    with tarfile.open(path, "w") as tar:
-
-        def add(name: str, data: bytes) -> None:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-        for clip in clips:
-            for i, frame in enumerate(clip.frames):
-                add(f"{clip.name}.frame{i:02d}.webp", cv2.imencode(".webp", frame[..., ::-1])[1].tobytes())
-                labels = clip.masks["hair"][i].astype(np.uint8) * 4
-                add(f"{clip.name}.label{i:02d}.png", cv2.imencode(".png", labels)[1].tobytes())
-            buffer = io.BytesIO()
-            np.save(buffer, clip.landmarks.astype(np.float16))
-            add(f"{clip.name}.landmarks.npy", buffer.getvalue())
 
 
 def config_with(tmp_path: Path, **changes: object) -> TrainConfig:

@@ -67,7 +67,8 @@ def mask_bank(
         raise DurianError(f"--size {size}: the side must be a multiple of 8")
     wanted = tuple(dict.fromkeys(check_attribute(name) for name in attribute or ATTRIBUTES))
     control = controlnet or adapter or ""
-    settings = BankSettings(wanted, seed, size, mask_size, control_image, (generator, control, parser))
+    models, sampling = (generator, control, parser), (steps, guidance, control_scale)
+    settings = BankSettings(wanted, seed, size, mask_size, control_image, models, sampling)
     with progress_bars() as report:
         faces = faces_of(list(read_clips(clips, limit, partial(report, "Reading clips", total=None))))
         if not faces:
@@ -133,7 +134,8 @@ def outpaint(
     if not first:
         raise DurianError(f"no clips in {clips}")
     side = first[0].frames.shape[1]
-    settings = OutpaintSettings(side, round(margin * side), frames, size, seed, (generator, prompt, parser))
+    models, sampling = (generator, prompt, parser), (steps, guidance)
+    settings = OutpaintSettings(side, round(margin * side), frames, size, seed, models, sampling)
     from durian.generation.pipelines import load_inpainter
     from durian.portrait.parsers import open_parser
 

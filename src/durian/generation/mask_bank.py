@@ -38,7 +38,7 @@ class BankSettings:
         seed: of prompts, keypoints and noise.
         size: side of the generated pictures; masks: side of the masks kept of them; in pixels.
         control_image: how keypoints are drawn: "openpose", or "mesh", the keypoint images of this package.
-        models: what generated and parsed, by name, so that a bank is of one kind.
+        models: what generated and parsed, by name, so that a bank is of one kind. sampling: steps and scales.
     """
 
     attributes: tuple[str, ...] = ATTRIBUTES
@@ -47,6 +47,7 @@ class BankSettings:
     masks: int = 512
     control_image: str = "openpose"
     models: tuple[str, ...] = ()
+    sampling: tuple[float, ...] = ()
 
 
 def make_bank(

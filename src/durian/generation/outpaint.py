@@ -31,7 +31,7 @@ class OutpaintSettings:
         frames: of each clip, spread evenly over those with a face.
         size: side of the canvas that the model paints, in pixels, a multiple of 16.
         seed: of its noise.
-        models: what painted and parsed, by name.
+        models: what painted and parsed, by name. sampling: steps and guidance.
     """
 
     clip_size: int
@@ -40,6 +40,7 @@ class OutpaintSettings:
     size: int = 1024
     seed: int = 0
     models: tuple[str, ...] = ()
+    sampling: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.size % 16:

@@ -65,17 +65,7 @@ def load_generator(
     scale = "adapter_conditioning_scale" if adapter else "controlnet_conditioning_scale"
 
     def generate(prompt: str, image: np.ndarray, seed: int) -> np.ndarray:
-        result = pipeline(
-            prompt=prompt,
-            image=Image.fromarray(image),
-            height=image.shape[0],
-            width=image.shape[1],
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=torch.Generator().manual_seed(seed),
-            **{scale: float(control_scale)},
-        )
-        return np.asarray(result.images[0].convert("RGB"))
+        return _run(pipeline, prompt, image, seed, steps, guidance, **{scale: float(control_scale)})
 
     return generate
 
@@ -103,19 +93,26 @@ def load_inpainter(
         pipeline.set_progress_bar_config(disable=True)
 
     def fill(image: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
-        result = pipeline(
-            prompt=prompt,
-            image=Image.fromarray(image),
-            mask_image=Image.fromarray(mask),
-            height=image.shape[0],
-            width=image.shape[1],
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        return np.asarray(result.images[0].convert("RGB"))
+        return _run(pipeline, prompt, image, seed, steps, guidance, mask_image=Image.fromarray(mask))
 
     return fill
+
+
+def _run(
+    pipeline: Any, prompt: str, image: np.ndarray, seed: int, steps: int, guidance: float, **more: Any
+) -> UInt8[np.ndarray, "S S 3"]:
+    """One picture of the size of `image`, which the pipeline is given."""
+    result = pipeline(
+        prompt=prompt,
+        image=Image.fromarray(image),
+        height=image.shape[0],
+        width=image.shape[1],
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        generator=torch.Generator().manual_seed(seed),
+        **more,
+    )
+    return np.asarray(result.images[0].convert("RGB"))
 
 
 def _choose(device: str | None, dtype: str | None) -> tuple[torch.device, torch.dtype]:

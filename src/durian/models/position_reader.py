@@ -11,6 +11,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from durian.models.positions import cell_centres
 from durian.portrait.head_shape import MAX_TILT, undo_parallax
 
 
@@ -49,7 +50,7 @@ class PositionReader(ModelMixin, ConfigMixin):
             keypoint_images: in [0, 1], black where nothing is drawn.
         """
         hidden = F.pixel_unshuffle(keypoint_images, self.config["factor"])
-        place = _image_coordinates(hidden)
+        place = cell_centres(*hidden.shape[-2:], hidden).expand(len(hidden), -1, -1, -1)
         hidden = torch.cat([hidden, place], 1)
         levels = []
         for layer in self.down:
@@ -66,14 +67,3 @@ class PositionReader(ModelMixin, ConfigMixin):
         context = [F.interpolate(level, size, mode="bilinear") for level in levels[1:3]]
         correction = self.correction(torch.cat([levels[0], *context, plane], 1))
         return (plane + correction).permute(0, 2, 3, 1)
-
-
-def _image_coordinates(like: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 2 h w"]:
-    """x and y of the cells' centres in [-1, 1]."""
-    height, width = like.shape[-2:]
-    y, x = (
-        torch.linspace(-1 + 1 / count, 1 - 1 / count, count, device=like.device, dtype=like.dtype)
-        for count in (height, width)
-    )
-    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
-    return grid.expand(like.shape[0], -1, -1, -1)

@@ -42,9 +42,7 @@ def encode_positions(
     Returns:
         By number of tokens, for the grids g, g/2, g/4 …
     """
-    image = torch.linspace(-1, 1, 2 * canonical.shape[1] + 1, device=canonical.device)[1::2]
-    y, x = torch.meshgrid(image, image, indexing="ij")
-    place = torch.stack([x, y], -1).expand_as(canonical)
+    place = cell_centres(*canonical.shape[1:3], canonical).movedim(0, -1).expand_as(canonical)
     grid = torch.cat([canonical, place, body_positions(canonical)], -1).permute(0, 3, 1, 2)
     octaves = math.pi / 2 * 2.0 ** torch.arange(frequencies, device=canonical.device)
     encoded = {}
@@ -65,10 +63,8 @@ def body_positions(canonical: Float[Tensor, "B g g 2"]) -> Float[Tensor, "B g g 
     says where the pivot is, which a turn of the head leaves in place, and at what scale the camera sees it:
     foreshortening shrinks one direction, and the other keeps the scale.
     """
-    size = canonical.shape[1]
-    axis = torch.linspace(-1, 1, 2 * size + 1, device=canonical.device, dtype=canonical.dtype)[1::2]
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    place = torch.stack([x, y, torch.ones_like(x)], -1).flatten(0, 1)
+    cells = cell_centres(*canonical.shape[1:3], canonical).movedim(0, -1)
+    place = F.pad(cells, (0, 1), value=1.0).flatten(0, 1)
     face = canonical.flatten(1, 2)
     depth = head_depth(*face.unbind(-1))
     far = (1 - (FAR - depth) / BULGE)[..., None] ** 2 + 1e-4
@@ -84,4 +80,13 @@ def body_positions(canonical: Float[Tensor, "B g g 2"]) -> Float[Tensor, "B g g 
     squares = linear.square().sum((1, 2))
     root = (squares.square() - 4 * area.square()).clamp(min=0).sqrt()
     scale = ((squares - root) / 2).clamp(min=1e-6).sqrt()
-    return (torch.stack([x, y], -1) - pivot.mT[:, None]) * scale[:, None, None, None]
+    return (cells - pivot.mT[:, None]) * scale[:, None, None, None]
+
+
+def cell_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"]:
+    """x and y of the centres of an image's cells in [-1, 1], as `grid_sample` counts."""
+    y, x = (
+        torch.linspace(-1 + 1 / count, 1 - 1 / count, count, device=like.device, dtype=like.dtype)
+        for count in (height, width)
+    )
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])

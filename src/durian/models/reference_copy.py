@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from durian.models.position_kernel import init_position_kernel
-from durian.models.positions import IMAGE, KINDS
+from durian.models.positions import IMAGE, KINDS, cell_centres
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class ReferenceCopy(nn.Module):
         if self.position_dim and positions is not None:
             key = key + self.position_to_k(positions)
         stride = round((image.shape[2] * image.shape[3] / tokens.shape[1]) ** 0.5)
-        places = _cell_centres(image.shape[2] // stride, image.shape[3] // stride, image)
+        places = cell_centres(image.shape[2] // stride, image.shape[3] // stride, image)
         return CopySource(
             key.unflatten(2, (self.heads, -1)).transpose(1, 2),
             places.flatten(1).T.expand(len(tokens), -1, -1),
@@ -164,12 +164,12 @@ class ReferenceCopy(nn.Module):
         frames, height, width = len(hidden) // len(source.keys), *hidden.shape[2:]
         mass, place = self._attend(hidden, positions, source, frames)
         # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
-        flow = place - _cell_centres(height, width, hidden)[:, None, None]
+        flow = place - cell_centres(height, width, hidden)[:, None, None]
         size = (height * self.factor, width * self.factor)
         up = F.interpolate(
             torch.cat([flow, mass]).flatten(1, 2), size, mode="bilinear", align_corners=False
         ).unflatten(1, mass.shape[1:3])
-        grid = (up[:2] + _cell_centres(*size, hidden)[:, None, None]).unflatten(1, (-1, frames))
+        grid = (up[:2] + cell_centres(*size, hidden)[:, None, None]).unflatten(1, (-1, frames))
         weight = up[2:].squeeze(0)
         copies = hidden.new_zeros(())
         # grid: (2, B, F, heads·references, H, W)
@@ -229,12 +229,3 @@ class ReferenceCopy(nn.Module):
         used = (copies * shares[:, :-1, None]).sum(1)
         pixels = F.pixel_shuffle(made, self.factor)
         return F.pixel_unshuffle(used[:, :-1] + (1 - used[:, -1:]) * pixels, self.factor)
-
-
-def _cell_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"]:
-    """x and y of the cells' centres in [-1, 1], as `grid_sample` counts."""
-    y, x = (
-        torch.linspace(-1 + 1 / count, 1 - 1 / count, count, device=like.device, dtype=like.dtype)
-        for count in (height, width)
-    )
-    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])

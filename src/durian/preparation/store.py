@@ -61,9 +61,7 @@ class Store:
             if fresh and self._work.is_dir():
                 self._clear()
             if not self._work.is_dir() and any(self.folder.glob("*.tar")):
-                raise DurianError(
-                    f"{self.folder} holds tar files of something else: choose another self.folder"
-                )
+                raise DurianError(f"{self.folder} holds tar files of something else: choose another folder")
             self._shards.mkdir(parents=True, exist_ok=True)
             # What a killed run was writing.
             for leftover in (*self.folder.glob(".clips-*.tar.*"), *self._work.glob(".*.tar.*")):

@@ -68,6 +68,8 @@ def _options(config: TrainConfig) -> Iterator[str]:
     plain = shape.vae_class is PixelAutoencoder and shape.scheduler["prediction_type"] == "sample"
     if config.reader_steps and shape.position_reader is None:
         yield f"reader_steps: {config.preset} has no position reader"
+    if config.reader_steps and config.stage == 2:
+        yield "reader_steps: stage 2 trains the temporal layers alone"
     for key in ("colour_loss_weight", "edge_loss_weight"):
         if getattr(config, key) and not plain:
             yield f"{key}: is for pixel latents and a prediction of the sample alone"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 import yaml
 
+from durian.files import replacing
 from durian.training.config import TrainConfig
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "numpy", "mediapipe")
@@ -46,14 +46,12 @@ class RunFolder:
 
     def started(self, config: TrainConfig, **facts: object) -> None:
         """Write the configuration down, and with what code, libraries and device this start runs it."""
-        write_text(
-            self.folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        )
+        _write(self.folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         path = self.folder / _RUN
         starts = json.loads(path.read_text())["starts"] if path.is_file() else []
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         starts.append({"time": now, "step": self.step, "seed": config.seed, **environment(), **facts})
-        write_text(path, json.dumps({"starts": starts}, indent=2) + "\n")
+        _write(path, json.dumps({"starts": starts}, indent=2) + "\n")
 
     def write_step(self, step: int, values: Mapping[str, float], examples: int) -> None:
         """A line of the curve; `values` hold the seconds that the step took with so many examples."""
@@ -97,13 +95,6 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file beside, then put it in its place."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
 def environment() -> dict[str, Any]:
     """Version and commit of the code, and what it runs on."""
     return {
@@ -133,6 +124,11 @@ def _commit() -> dict[str, Any]:
         return {}
 
 
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
 def _truncate(path: Path, step: int) -> list[dict[str, float]]:
     """Keep the records up to `step`, and return them; a last line that was cut off is none."""
     records = []
@@ -144,7 +140,7 @@ def _truncate(path: Path, step: int) -> list[dict[str, float]]:
                 continue
             if record["step"] <= step:
                 records.append(record)
-    write_text(path, "".join(json.dumps(record) + "\n" for record in records))
+    _write(path, "".join(json.dumps(record) + "\n" for record in records))
     return records
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-import cv2
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -63,11 +59,3 @@ def draw_sheet(batch: Batch, result: Float[Tensor, "B F 3 H W"]) -> UInt8[np.nda
         rows.append(torch.cat([*references, *result[i]], 2))
     sheet = torch.cat(rows, 1)
     return ((sheet.permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
-
-
-def save_sheet(path: Path, sheet: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Write a PNG beside, then put it in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    cv2.imwrite(str(temporary), sheet[..., ::-1])
-    os.replace(temporary, path)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from durian.data.clips import Clip
 from durian.models.networks import Networks
 from durian.models.presets import Preset
+from durian.sheet import save_sheet
 from durian.training.average import MovingAverage
 from durian.training.build import build_networks, load_clips, prepare_networks, starting_preset
 from durian.training.checks import check_config
@@ -25,7 +26,6 @@ from durian.training.folder import RunFolder
 from durian.training.interruption import Interruption, TrainingStopped
 from durian.training.objective import Batch, ReconstructionObjective
 from durian.training.optimizer import build_optimizer, learning_rate
-from durian.training.preview import save_sheet
 from durian.training.progress import TrainingProgress
 from durian.training.reader import train_reader
 from durian.training.scores import score_held_out
@@ -64,7 +64,9 @@ class Run:
         steps = self.config.sample_steps or self.preset.sampling_steps
         with self.average.applied(), self.accelerator.autocast():
             scores, sheet = score_held_out(self.networks, self.scheduler, self.preview, steps)
-        save_sheet(self.folder / "previews" / f"{step:06d}.png", sheet)
+        previews = self.folder / "previews"
+        previews.mkdir(exist_ok=True)
+        save_sheet(previews / f"{step:06d}.png", sheet)
         record.write_scores(step, scores, sheet)
 
 
