@@ -36,16 +36,19 @@ def test_parallax_is_undone(tilt: float, angle: float, x: float, y: float) -> No
     np.testing.assert_allclose(found, (x, y), atol=1e-3)
 
 
-@given(turn=TURNS, x=st.floats(-1.2, 1.2), y=st.floats(-0.8, 1.6))
+@given(turn=TURNS)
 @settings(max_examples=30, deadline=None)
-def test_hair_keeps_its_face_coordinates_when_the_head_turns(turn, x: float, y: float) -> None:
+def test_hair_keeps_its_face_coordinates_when_the_head_turns(turn) -> None:
     scale, pivot = 35.0, (64.0, 60.0)
     positions = canonical_positions(seen(face_template(), turn, scale, pivot), 128, 128)
-    place = seen(np.array([[x, y, head_depth(x, y)]]), turn, scale, pivot)[0, :2]
-    column, row = np.clip(place, 0, 127).astype(int)
-    # Three cells of `mini`'s grid: what a turned surface hides behind its edge is seen somewhere near. In the
-    # image plane a turn by half a radian moves the far plane by 0.6.
-    assert np.linalg.norm(positions[row, column] - (x, y)) < 0.3
+    x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(-1.2, 1.2, 13), np.linspace(-0.8, 1.6, 13)))
+    places = seen(np.stack([x, y, head_depth(x, y)], 1), turn, scale, pivot)
+    columns, rows = np.clip(places[:, :2], 0, 127).astype(int).T
+    errors = np.linalg.norm(positions[rows, columns] - np.stack([x, y], 1), axis=1)
+    # A cell of `mini`'s grid is 0.11 here; what a turned surface hides behind its edge is seen near by. In
+    # the image plane a turn by half a radian moves the far plane by 0.6.
+    assert np.median(errors) < 0.17
+    assert np.quantile(errors, 0.9) < 0.45
 
 
 @given(turn=TURNS, scale=st.floats(25, 45), pivot=st.tuples(st.floats(45, 80), st.floats(40, 65)))

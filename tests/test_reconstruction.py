@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from durian.data.augmentation import Augmentation, draw_affine, jitter, relight
 from durian.data.balance import attribute_probabilities, clip_probabilities
-from durian.data.clips import read_clips
+from durian.data.clips import Clip, read_clips
 from durian.data.mask_bank import MaskBank, MaskSource
 from durian.data.reconstruction import ReconstructionSampler
 from durian.errors import DurianError
@@ -304,6 +304,29 @@ def test_light_comes_from_a_side_and_off_changes_nothing():
     assert {sides for _, *sides in map(tuple, ratios) for sides in [tuple(sides)]} >= {
         (a, b) for a in (True, False) for b in (True, False)
     }
+
+
+def test_an_attribute_may_come_in_another_light_and_nothing_else():
+    clip = dressed("a", "hair", "beard")
+    lit = dataclasses.replace(
+        clip, name="a.relit", frames=clip.frames // 2, masks={"hair": clip.masks["hair"]}
+    )
+    both = dataclasses.replace(clip, relit=lit)
+    dark = {tuple(value // 2 for value in COLOURS["hair"])}
+
+    def colours(clip: Clip, name: str, share: float) -> list[set[tuple[int, ...]]]:
+        strengths = dataclasses.replace(STILL, relit=share)
+        sampler = ReconstructionSampler([clip], 2, 4, attribute_weights={name: 1}, augmentation=strengths)
+        examples = [sampler.draw(np.random.default_rng(seed)) for seed in range(20)]
+        for example in examples:
+            assert COLOURS[name] in colours_in(example.targets[0], example.target_masks[0])
+            assert not dark & colours_in(example.portrait, 1 - example.portrait_mask)
+        return [colours_in(each.attributes[0], each.attribute_masks[0]) for each in examples]
+
+    assert colours(both, "hair", 1) == [dark] * 20
+    assert 0 < colours(both, "hair", 0.5).count(dark) < 20
+    assert colours(both, "hair", 0) == colours(clip, "hair", 1) == [{COLOURS["hair"]}] * 20
+    assert colours(both, "beard", 1) == [{COLOURS["beard"]}] * 20  # no relit frame shows it
 
 
 def test_only_the_attribute_is_relit():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tarfile
@@ -47,6 +48,26 @@ def test_clips_are_what_training_reads(tmp_path: Path):
         person = tar.extractfile("000001.person.json").read().decode()
         performance = tar.extractfile("000001.performance.json").read().decode()
     assert (from_json(Person, person), from_json(Performance, performance)) == clip_recipe(SMALL, 1)
+
+
+def test_relit_frames_are_the_same_person_and_pose_in_other_lights(tmp_path: Path):
+    plain = next(iter(read_clips(write_clips(tmp_path / "plain", 1, SMALL)[0].parent)))
+    settings = dataclasses.replace(SMALL, frames=3, relit=2)
+    write_clips(tmp_path / "relit", 1, settings)
+    (clip,) = read_clips(tmp_path / "relit")
+    assert clip.relit is not None
+    assert plain.relit is None
+    assert clip.relit.frames.shape == (2, 48, 48, 3)
+    for frame, landmarks in zip(clip.relit.frames, clip.relit.landmarks, strict=True):
+        (same,) = (i for i in range(3) if np.array_equal(clip.landmarks[i], landmarks))
+        worn = clip.masks["hair"][same]
+        assert np.abs(frame[worn].astype(int) - clip.frames[same][worn]).mean() > 2
+        background = np.abs(frame[:6].astype(int) - clip.frames[same][:6])
+        assert background.mean() < 2  # which is not lit but painted
+    # Without them, the clip is the same.
+    write_clips(tmp_path / "three", 1, dataclasses.replace(SMALL, frames=3))
+    (other,) = read_clips(tmp_path / "three")
+    np.testing.assert_array_equal(other.frames, clip.frames)
 
 
 def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path: Path, monkeypatch):

@@ -50,13 +50,16 @@ def clips(
     size: Size = 128,
     seed: Annotated[int, typer.Option(min=0, help="Of the people and their motion.")] = 0,
     samples: Samples = 3,
+    relit: Annotated[
+        int, typer.Option(min=0, max=99, help="Frames of a clip, once more in other lights.")
+    ] = 0,
     workers: Workers = None,
 ) -> None:
     """Render clips to train on: frames, labels, landmarks and parameters in webdataset shards."""
     from durian.synth.dataset import ClipSettings, write_clips
     from durian.work import available_cores
 
-    settings = ClipSettings(frames, size, seed, samples)
+    settings = ClipSettings(frames, size, seed, samples, relit)
     with progress_bars() as report:
         shards = write_clips(
             out,

@@ -21,6 +21,7 @@ class Augmentation:
             gain, and half of it the change of log gamma.
         mask_expansion: how often the portrait's mask is united with masks of somebody else's attributes.
         still: how often the portrait is not moved, so that its background is where the targets' is.
+        relit: how often an attribute's reference is a frame in another light, of clips that have such.
         mask_radius: largest dilation of the portrait's mask, share of the image's side.
     """
 
@@ -32,6 +33,7 @@ class Augmentation:
     mask_radius: float = 0.03
     light: float = 0.0
     still: float = 0.0
+    relit: float = 0.0
 
 
 def draw_affine(rng: np.random.Generator, strengths: Augmentation, size: int) -> Float[np.ndarray, "2 3"]:

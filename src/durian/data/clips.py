@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -31,6 +31,7 @@ class Clip:
         landmarks: in pixels, NaN in frames where no face was found.
         masks: by attribute, where the attribute is; attributes that the person does not wear are missing.
         styles: by attribute, of what kind it is (a bob, a beret), where that is known.
+        relit: some of the frames in other lights, where the world is a rendered one.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Clip:
     landmarks: Float[np.ndarray, "F 478 3"]
     masks: dict[str, Bool[np.ndarray, "F H W"]]
     styles: dict[str, str] = field(default_factory=dict)
+    relit: Clip | None = None
 
     def visible_frames(self) -> np.ndarray:
         """Indices of the frames with a face."""
@@ -58,7 +60,8 @@ def read_clips(
     """Read clips from tar shards in webdataset's naming.
 
     A clip `NAME` has members `NAME.frame00.webp` …, `NAME.label00.png` … and `NAME.landmarks.npy`; of
-    synthetic ones `NAME.person.json` names the attributes' styles.
+    synthetic ones `NAME.person.json` names the attributes' styles, and `NAME.relit00.webp` …,
+    `NAME.relitlabel00.png` … and `NAME.relit.npy` (landmarks) are frames in other lights.
 
     Raises:
         DurianError: no shards in `folder`, or a clip that lacks a member.
@@ -82,17 +85,25 @@ def read_clips(
 
 def _decode(sample: dict[str, bytes]) -> Clip:
     name = str(sample["__key__"])
-    count = sum(key.startswith("frame") for key in sample)
     try:
-        frames = np.stack([_image(sample[f"frame{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
-        labels = np.stack([_image(sample[f"label{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
-        landmarks = np.load(io.BytesIO(sample["landmarks.npy"]), allow_pickle=False).astype(np.float32)
+        clip = _frames(sample, name, "frame", "label", "landmarks.npy")
+        relit = None
+        if "relit.npy" in sample:
+            relit = _frames(sample, f"{name}.relit", "relit", "relitlabel", "relit.npy")
         person = json.loads(sample.get("person.json", b"{}")).get("attributes", {})
         styles = {key: person[key]["style"] for key in ATTRIBUTE_LABELS if person.get(key)}
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise DurianError(f"clip {name}: missing or unreadable member ({error})") from error
+    return replace(clip, styles=styles, relit=relit)
+
+
+def _frames(sample: dict[str, bytes], name: str, image: str, label: str, points: str) -> Clip:
+    count = sum(key.startswith(image) and key.endswith(".webp") for key in sample)
+    frames = np.stack([_image(sample[f"{image}{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
+    labels = np.stack([_image(sample[f"{label}{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
+    landmarks = np.load(io.BytesIO(sample[points]), allow_pickle=False).astype(np.float32)
     masks = {attribute: attribute_mask(labels, attribute) for attribute in ATTRIBUTE_LABELS}
-    return Clip(name, frames, landmarks, {key: mask for key, mask in masks.items() if mask.any()}, styles)
+    return Clip(name, frames, landmarks, {key: mask for key, mask in masks.items() if mask.any()})
 
 
 def _image(data: bytes, flag: int) -> np.ndarray:

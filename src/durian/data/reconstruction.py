@@ -66,6 +66,7 @@ class ReconstructionSampler:
         self.consecutive = consecutive
         self.room = attributes
         self.guidance_size = guidance_size
+        self.min_area = min_area
         self.augmentation = augmentation or Augmentation()
         self.outpainted = outpainted
         self.frames: dict[str, list[tuple[int, np.ndarray]]] = {}
@@ -148,9 +149,18 @@ class ReconstructionSampler:
         return self._moved(rng, view, mask, still)
 
     def _attribute(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> Reference:
+        clip, frame = self._lit(rng, clip, frame, name)
         view = self._view(clip, frame)
         moved = self._moved(rng, view, view.mask(name).astype(np.float32))
         return Reference(jitter(rng, self.augmentation, moved.image), moved.mask, moved.landmarks)
+
+    def _lit(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> tuple[Clip, int]:
+        """The frame, or one in another light: the light of the result is the portrait's, not the donor's."""
+        relit, share = clip.relit, self.augmentation.relit
+        if relit is None or name not in relit.masks or not share or rng.random() >= share:
+            return clip, frame
+        good = np.flatnonzero(relit.masks[name].mean((1, 2)) >= self.min_area)
+        return (relit, int(rng.choice(good))) if len(good) else (clip, frame)
 
     def _view(self, clip: Clip, frame: int) -> View:
         wider = None if self.outpainted is None else self.outpainted.read(clip, frame)

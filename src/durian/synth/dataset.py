@@ -12,17 +12,19 @@ import json
 import os
 import tarfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from durian.errors import DurianError
-from durian.synth.model import build
+from durian.synth.dynamics import lagging_poses
+from durian.synth.model import Model, build
 from durian.synth.performance import Performance, sample_performance
 from durian.synth.person import Person, sample_person
-from durian.synth.render import Rendered
+from durian.synth.render import Rendered, render
+from durian.synth.scene import sample_light
 from durian.synth.sequence import render_performance
 from durian.synth.serialise import to_json
 from durian.work import run_jobs
@@ -36,12 +38,16 @@ _MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What decides the contents of a set of clips, but for how many there are."""
+    """What decides the contents of a set of clips, but for how many there are.
+
+    `relit` of a clip's frames, drawn at random, are rendered again, each in another light.
+    """
 
     frames: int = 16
     size: int = 128
     seed: int = 0
     samples: int = 3
+    relit: int = 0
 
 
 def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, Performance]:
@@ -98,7 +104,7 @@ def _claim(folder: Path, settings: ClipSettings) -> None:
     try:
         if manifest.is_file():
             found = json.loads(manifest.read_text("utf-8"))
-            if found != asdict(settings):
+            if found != asdict(settings) and {"relit": 0, **found} != asdict(settings):
                 raise DurianError(
                     f"{folder} holds clips of other settings ({found}): choose another folder or these"
                 )
@@ -140,18 +146,38 @@ def _write_shard(path: Path, settings: ClipSettings, first: int, last: int) -> i
 def encode_clip(settings: ClipSettings, index: int) -> dict[str, bytes]:
     """The members of a clip: frames, label images, landmarks, and the recipe as JSON."""
     person, performance = clip_recipe(settings, index)
-    rendered = list(
-        render_performance(build(person), performance, size=settings.size, samples=settings.samples)
-    )
-    members: dict[str, bytes] = {}
-    for i, frame in enumerate(rendered):
-        members[f"frame{i:02d}.webp"] = encode_image(frame.rgb, quality=93)
-        members[f"label{i:02d}.png"] = encode_labels(frame)
-    buffer = io.BytesIO()
-    np.save(buffer, np.stack([frame.landmarks for frame in rendered]).astype(np.float32))
-    members["landmarks.npy"] = buffer.getvalue()
+    model = build(person)
+    rendered = list(render_performance(model, performance, size=settings.size, samples=settings.samples))
+    members = _members(rendered, "frame", "label", "landmarks.npy")
+    if settings.relit:
+        members |= relit_members(settings, index, model, performance)
     members["person.json"] = to_json(person).encode()
     members["performance.json"] = to_json(performance).encode()
+    return members
+
+
+def relit_members(
+    settings: ClipSettings, index: int, model: Model, performance: Performance
+) -> dict[str, bytes]:
+    """Frames of a clip in other lights. Their random numbers are their own: the clip is as without them."""
+    rng = np.random.default_rng([CLIPS, settings.seed, index, 1])
+    lags = lagging_poses(performance)
+    rendered = []
+    for i in np.sort(rng.choice(len(lags), settings.relit, replace=len(lags) < settings.relit)):
+        scene = replace(model.person.scene, light=sample_light(rng))
+        lit = replace(model, person=replace(model.person, scene=scene))
+        rendered.append(render(lit, performance.frames[i], settings.size, settings.samples, lags[i]))
+    return _members(rendered, "relit", "relitlabel", "relit.npy")
+
+
+def _members(rendered: list[Rendered], image: str, label: str, points: str) -> dict[str, bytes]:
+    members: dict[str, bytes] = {}
+    for i, frame in enumerate(rendered):
+        members[f"{image}{i:02d}.webp"] = encode_image(frame.rgb, quality=93)
+        members[f"{label}{i:02d}.png"] = encode_labels(frame)
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack([frame.landmarks for frame in rendered]).astype(np.float32))
+    members[points] = buffer.getvalue()
     return members
 
 

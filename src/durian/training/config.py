@@ -47,6 +47,7 @@ class DataConfig(_Strict):
     mask_radius: float = Field(0.03, ge=0)
     light: float = Field(0.0, ge=0)
     still: float = Field(0.0, ge=0, le=1)
+    relit: float = Field(0.0, ge=0, le=1)
     workers: int = Field(0, ge=0)
 
 
