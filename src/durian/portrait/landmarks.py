@@ -58,12 +58,19 @@ class MediaPipeLandmarks:
         self._warm = landmarks is not None
         return landmarks
 
-    def search(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "478 3"]]:
-        """Landmarks of every face that is found in the whole image at once, the largest first, each once."""
+    def search(
+        self, image: UInt8[np.ndarray, "H W 3"], thorough: bool = False
+    ) -> list[Float[np.ndarray, "478 3"]]:
+        """Landmarks of every face that is found in the whole image at once, the largest first, each once.
+
+        Args:
+            image: RGB.
+            thorough: look at parts of the image, too, if the whole has no face.
+        """
         if self._warm:
-            return self._search(image)
+            return self._search(image, thorough)
         with quiet_stderr():
-            faces = self._search(image)
+            faces = self._search(image, thorough)
         self._warm = bool(faces)
         return faces
 
@@ -105,9 +112,10 @@ class MediaPipeLandmarks:
                 return landmarks
         return None
 
-    def _search(self, image: np.ndarray) -> list[np.ndarray]:
+    def _search(self, image: np.ndarray, thorough: bool) -> list[np.ndarray]:
         faces: list[np.ndarray] = []
-        for box in sorted(self._faces(image, FaceBox.whole(image)), key=lambda box: -box.side):
+        whole = self._faces(image, FaceBox.whole(image))
+        for box in self._find(image) if thorough and not whole else sorted(whole, key=lambda box: -box.side):
             landmarks = self.look(image, box)
             if landmarks is None or any(face_overlap(landmarks, face) > 0.3 for face in faces):
                 continue
