@@ -160,7 +160,7 @@ def test_a_reader_learns_the_frames_positions_from_their_keypoint_images(clips, 
     optimizer = torch.optim.Adam(reader.parameters(), lr=1e-2)
     errors = []
     for _ in range(60):
-        _, misread = objective._read_positions(batch)
+        _, misread = objective.read_positions(batch)
         optimizer.zero_grad()
         misread.backward()
         optimizer.step()
@@ -169,7 +169,7 @@ def test_a_reader_learns_the_frames_positions_from_their_keypoint_images(clips, 
     # What attention is given is what was read, and attention does not teach the reader.
     keypoints = batch["keypoints"].flatten(0, 1)
     read = networks.denoising_unet.encode_positions(reader(keypoints))
-    given, _ = objective._read_positions(batch)
+    given, _ = objective.read_positions(batch)
     torch.testing.assert_close(given[64], read[64])
     assert not given[64].requires_grad
     # At inference the image alone says where the face is, whatever coordinates come with it.

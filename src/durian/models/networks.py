@@ -96,6 +96,10 @@ class Networks(nn.Module):
         names = (*COMPONENTS, *OPTIONAL_COMPONENTS)
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
+    def with_denoising_unet(self, denoising_unet: DenoisingUNet) -> Networks:
+        """The same parts, shared, around another DNet."""
+        return Networks(**{"attribute_net": None, **self.components(), "denoising_unet": denoising_unet})
+
     def attention_grid(self, latent_size: int) -> int:
         """Tokens a side at the finest spatial attention: the grid on which positions are wanted."""
         config = self.denoising_unet.config
@@ -109,7 +113,7 @@ class Networks(nn.Module):
         """Encoded positions of the frames' tokens: read off the keypoint images where there is a reader,
         else `canonical`, which comes from the landmarks; empty where the option is off."""
         if self.position_reader is not None:
-            canonical = self.position_reader(keypoint_images)
+            canonical = self.position_reader(keypoint_images.to(self.position_reader.dtype))
         return {} if canonical is None else self.denoising_unet.encode_positions(canonical)
 
     def encode_reference(
@@ -178,6 +182,17 @@ class Networks(nn.Module):
             caches = [_dropped(portrait.cache, keep_portrait)]
             caches += [_dropped(each.cache, keep) for each, keep in zip(attributes, keeps, strict=True)]
         return ReferenceCache.concatenate(caches), torch.cat(embeddings, 1)
+
+    def compose_nothing(self, portrait: EncodedReference) -> ReferenceCache:
+        """What DNet attends to where every reference is dropped, as in condition dropout: no token, or, of a
+        single ReferenceNet, what it says of nothing.
+
+        Not None: the networks have been shown hidden references, and what is not in attention may use them.
+        """
+        if portrait.cache is not None:
+            return portrait.cache.without_tokens()
+        never = torch.zeros(len(portrait.embedding), dtype=torch.bool, device=portrait.embedding.device)
+        return self.compose(portrait, (), keep_portrait=never)[0]
 
     def _read_jointly(
         self,

@@ -30,7 +30,10 @@ def starting_preset(config: TrainConfig) -> Preset:
     if config.init_from is None:
         return config.shape()
     index = read_index(resolve_checkpoint(config.init_from))
-    return dataclasses.replace(config.shape(), **{key: index[key] for key in SETTINGS})
+    preset = dataclasses.replace(config.shape(), **{key: index[key] for key in SETTINGS})
+    if config.distillation is None:
+        return preset
+    return dataclasses.replace(preset, sampling_steps=config.distillation.sampling_steps)
 
 
 def build_networks(config: TrainConfig) -> Networks:
@@ -50,7 +53,7 @@ def build_networks(config: TrainConfig) -> Networks:
             take_weights(networks, config.warm_start)
         return networks
     networks = load_networks(config.init_from)
-    if config.stage == 2:
+    if config.stage == 2 and not networks.denoising_unet.config["temporal"]:
         adapter = load_motion_adapter(sources) if config.preset == "sd15" else None
         networks.denoising_unet = networks.denoising_unet.with_motion(adapter)
     return networks
@@ -100,6 +103,13 @@ def trainable_parameters(
     return chosen
 
 
+def parameters_to_train(networks: Networks, config: TrainConfig) -> dict[str, nn.Parameter]:
+    """What a configuration trains: of a distillation all of DNet, else as `trainable_parameters` says."""
+    if config.distillation is not None:
+        return dict(networks.denoising_unet.named_parameters(prefix="denoising_unet"))
+    return trainable_parameters(networks, config.stage, config.trained)
+
+
 def prepare_networks(
     networks: Networks, config: TrainConfig, device: torch.device | str
 ) -> dict[str, nn.Parameter]:
@@ -108,11 +118,11 @@ def prepare_networks(
     Returns:
         The parameters that train, by name.
     """
-    parameters = trainable_parameters(networks, config.stage, config.trained)
+    parameters = parameters_to_train(networks, config)
     for name, parameter in networks.named_parameters():
         parameter.requires_grad_(name in parameters)
     if config.frozen_precision == "bf16":
-        _round_frozen(networks)
+        round_frozen(networks)
     unets = [unet for name in _UNETS if (unet := getattr(networks, name)) is not None]
     if config.gradient_checkpointing:
         for unet in unets:
@@ -127,7 +137,8 @@ def prepare_networks(
     return parameters
 
 
-def _round_frozen(networks: Networks) -> None:
+def round_frozen(networks: nn.Module) -> None:
+    """Keep what does not train in bfloat16."""
     for module in networks.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             continue  # its weights have the type of its statistics

@@ -70,6 +70,12 @@ def _options(config: TrainConfig) -> Iterator[str]:
         yield f"reader_steps: {config.preset} has no position reader"
     if config.reader_steps and config.stage == 2:
         yield "reader_steps: stage 2 trains the temporal layers alone"
+    if config.distillation is not None and config.init_from is None:
+        yield "distillation: init_from must name the teacher"
+    if config.distillation is not None and config.loss_weighting != "constant":
+        yield "loss_weighting: distillation compares clean samples, for which it is constant"
+    if config.distillation is not None and config.reader_steps:
+        yield "reader_steps: distillation trains DNet alone"
     for key in ("colour_loss_weight", "edge_loss_weight"):
         if getattr(config, key) and not plain:
             yield f"{key}: is for pixel latents and a prediction of the sample alone"

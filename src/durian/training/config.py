@@ -68,6 +68,25 @@ class OptimizerConfig(_Strict):
     max_grad_norm: float = Field(1.0, gt=0)
 
 
+class DistillationConfig(_Strict):
+    """A student of `init_from` that needs fewer steps (`durian.training.distillation`).
+
+    `teacher_steps` is how many the teacher's sampler makes, of which the student learns to skip, and
+    `sampling_steps` the student's own default. `portrait_scale` and `attribute_scale` are guidance that
+    the student has built in; at 1 it keeps condition dropout, and guidance stays possible.
+    """
+
+    teacher_steps: int = Field(50, ge=2)
+    sampling_steps: int = Field(4, ge=1)
+    portrait_scale: float = Field(1.0, ge=0)
+    attribute_scale: float = Field(1.0, ge=0)
+
+    @property
+    def guided(self) -> bool:
+        """Whether the teacher is asked more than once."""
+        return (self.portrait_scale, self.attribute_scale) != (1, 1)
+
+
 class TrainConfig(_Strict):
     """One run of one stage.
 
@@ -85,7 +104,8 @@ class TrainConfig(_Strict):
     of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit are taken.
     `frozen_precision` is of the weights that do not train, `ema_device` of the moving average ("same" as
     the weights'); `sample_steps` of previews and scores, by default as many as the preset's.
-    docs/training.md says what they save.
+    docs/training.md says what they save. `distillation` trains all of DNet, in either stage, to be as good
+    in few steps as `init_from` is in many.
     """
 
     preset: Literal["sd15", "mini"]
@@ -97,6 +117,7 @@ class TrainConfig(_Strict):
     output: Path
     data: DataConfig
     optimizer: OptimizerConfig = OptimizerConfig()
+    distillation: DistillationConfig | None = None
     steps: int = Field(ge=1)
     batch_size: int = Field(2, ge=1)
     gradient_accumulation: int = Field(1, ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from durian.errors import DurianError
 from durian.models.autoencoder import spatial_factor
 from durian.models.networks import Networks
 from durian.models.presets import Preset
-from durian.training.build import trainable_parameters
+from durian.training.build import parameters_to_train
 from durian.training.config import TrainConfig, load_config
 from durian.training.dataset import NUMBER
 from durian.training.memory import account, peak_memory
-from durian.training.objective import Batch, ReconstructionObjective
-from durian.training.run import make_accelerator, make_run
+from durian.training.objective import Batch
+from durian.training.run import make_accelerator, make_objective, make_run
 from durian.training.scores import score_held_out
 from durian.training.step import TrainingStep
 
@@ -81,16 +82,14 @@ def dry_run(config_path: Path, size: int | None = None, steps: int = 2) -> DryRu
             f"weights, gradients and moments need {needed / GB:.1f} GB and {free / GB:.1f} GB are free on "
             f"{device}: see docs/training.md for the options that save memory"
         )
-    trained = sum(
-        parameter.numel() for parameter in trainable_parameters(shapes, config.stage, config.trained).values()
-    )
+    trained = sum(parameter.numel() for parameter in parameters_to_train(shapes, config).values())
     run = make_run(
         config, accelerator, Console(stderr=True), preset, preset.build(temporal=config.stage == 2)
     )
     batch = random_batch(config, run.networks, preset.size, config.batch_size)
     on_device = {key: value.to(device) for key, value in batch.items()}
     peaks = {"building": peak_memory(device)}
-    objective = ReconstructionObjective(run.networks, run.scheduler, config)
+    objective = make_objective(run, lambda: copy.deepcopy(run.networks.denoising_unet))
     prepared, optimizer = accelerator.prepare(objective, run.optimizer)
     make_step = TrainingStep(accelerator, prepared, optimizer, list(run.parameters.values()), config)
     seconds = []

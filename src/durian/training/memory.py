@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from durian.models.networks import Networks
-from durian.training.build import trainable_parameters
+from durian.training.build import parameters_to_train
 from durian.training.config import TrainConfig
 from durian.training.optimizer import is_hidden_matrix
 
@@ -22,15 +22,18 @@ def account(networks: Networks, config: TrainConfig) -> dict[str, int]:
     Args:
         networks: on any device, the meta device too; only shapes matter.
     """
-    trained = trainable_parameters(networks, config.stage, config.trained)
+    trained = parameters_to_train(networks, config)
     frozen = [p for name, p in networks.named_parameters() if name not in trained]
     count = sum(parameter.numel() for parameter in trained.values())
+    bytes_frozen = 2 if config.frozen_precision == "bf16" else 4
     sizes = {
         "trained weights": 4 * count,
-        "frozen weights": sum(p.numel() for p in frozen) * (2 if config.frozen_precision == "bf16" else 4),
+        "frozen weights": sum(p.numel() for p in frozen) * bytes_frozen,
         "gradients": 4 * count,
         f"{config.optimizer.name} moments": _moments(trained, config.optimizer.name),
     }
+    if config.distillation is not None:  # the teacher is what trains, once more
+        sizes["teacher"] = count * bytes_frozen
     if config.ema_device == "same":
         sizes["moving average"] = 4 * count
     return sizes

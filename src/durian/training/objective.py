@@ -15,7 +15,7 @@ from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
 from durian.training.losses import edge_error, hue_error, near_features
-from durian.training.noise import draw
+from durian.training.noise import Draws, draw
 from durian.training.reader import reading_error
 from durian.training.references import read_references
 
@@ -53,26 +53,43 @@ class ReconstructionObjective(nn.Module):
                 a part of a larger batch it is the mean of all parts', so that the mean of their losses is
                 the loss of the whole.
         """
+        latents = self._latents(batch)
         count, frames = batch["targets"].shape[:2]
-        device = batch["targets"].device
-        with torch.no_grad():
-            latents = encode_latents(self.networks.vae, batch["targets"].flatten(0, 1))
-            latents = latents.unflatten(0, (count, frames)).transpose(1, 2).float()
-        # Stage 1 denoises single frames, each at its own noise level; a clip has one (stage 2).
-        levels = frames if self.config.stage == 1 else 1
-        draws = draw(tuple(latents.shape), levels, generators, device)
+        draws = draw(tuple(latents.shape), self.levels(frames), generators, latents.device)
         timesteps = self.timesteps(draws.time).expand(count, frames)
         noise = draws.noise
         noisy = self._add_noise(latents, noise, timesteps)
+        positions, misread = self.read_positions(batch)
+        prediction = self.predict(batch, noisy, timesteps, positions, *self._kept(draws))
+        residual = (prediction - self._target(latents, noise, timesteps)).float()
+        error = self._mean(residual, timesteps, batch, weight_sum)
+        return error + self.config.position_loss_weight * misread
 
-        keep_portrait = draws.portrait >= self.config.drop_portrait
+    def levels(self, frames: int) -> int:
+        """Noise levels of an example: stage 1 denoises single frames, each at its own; a clip has one."""
+        return frames if self.config.stage == 1 else 1
+
+    @torch.no_grad()
+    def _latents(self, batch: Batch) -> Float[Tensor, "B c F h w"]:
+        shape = batch["targets"].shape[:2]
+        latents = encode_latents(self.networks.vae, batch["targets"].flatten(0, 1))
+        return latents.unflatten(0, shape).transpose(1, 2).float()
+
+    def _kept(self, draws: Draws) -> tuple[Bool[Tensor, " B"], Bool[Tensor, " B"]]:
+        """Which portraits and which attributes condition dropout leaves."""
         # Guidance asks for neither reference as well, which chance alone brings too seldom.
         both = draws.portrait < self.config.drop_both
-        keep_attribute = (draws.attributes >= self.config.drop_attribute) & ~both
-        positions, misread = self._read_positions(batch)
-        prediction = self.predict(batch, noisy, timesteps, positions, keep_portrait, keep_attribute)
+        kept = (draws.attributes >= self.config.drop_attribute) & ~both
+        return draws.portrait >= self.config.drop_portrait, kept
 
-        residual = (prediction - self._target(latents, noise, timesteps)).float()
+    def _mean(
+        self,
+        residual: Float[Tensor, "B c F h w"],
+        timesteps: Int[Tensor, "B F"],
+        batch: Batch,
+        weight_sum: Float[Tensor, ""] | None,
+    ) -> Float[Tensor, ""]:
+        """The weighted mean of all terms of the error."""
         error = residual.square().mean(1)
         if self.config.colour_loss_weight:
             error = error + self.config.colour_loss_weight * hue_error(residual)
@@ -83,7 +100,7 @@ class ReconstructionObjective(nn.Module):
             error = error * self.min_snr_weight(timesteps)[..., None, None]
         weight = self._weight(batch)
         total = weight.sum() if weight_sum is None else weight_sum
-        return (error * weight).sum() / total + self.config.position_loss_weight * misread
+        return (error * weight).sum() / total
 
     def weight_sum(self, batch: Batch) -> Float[Tensor, ""]:
         """Sum of the weights of all places in a batch."""
@@ -112,7 +129,7 @@ class ReconstructionObjective(nn.Module):
             references.embedding_keep,
         )
 
-    def _read_positions(self, batch: Batch) -> tuple[dict[int, Float[Tensor, "BF N P"]], Tensor]:
+    def read_positions(self, batch: Batch) -> tuple[dict[int, Float[Tensor, "BF N P"]], Tensor]:
         """The frames' encoded positions, and how far a reader is from the landmarks' own coordinates."""
         networks, true = self.networks, batch["target_positions"].flatten(0, 1)
         reader = networks.position_reader
@@ -124,10 +141,13 @@ class ReconstructionObjective(nn.Module):
 
     def timesteps(self, u: Float[Tensor, "B F"]) -> Int[Tensor, "B F"]:
         """Timesteps of the configuration's shifted distribution, from uniform numbers."""
-        shift = self.config.timestep_shift
-        t = shift * u / (1 + (shift - 1) * u)
         count = self.scheduler.config["num_train_timesteps"]
-        return (t * count).long().clamp(max=count - 1)
+        return (self.shifted(u) * count).long().clamp(max=count - 1)
+
+    def shifted(self, u: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+        """Times in [0, 1), more of them late, from uniform numbers."""
+        shift = self.config.timestep_shift
+        return shift * u / (1 + (shift - 1) * u)
 
     def min_snr_weight(self, timesteps: Int[Tensor, "B F"]) -> Float[Tensor, "B F"]:
         """Min-SNR-γ (Hang et al. 2023): min(SNR, γ) for errors of the clean sample, and what amounts to the

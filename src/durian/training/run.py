@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,22 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from durian.data.clips import Clip
+from durian.models.denoising_unet import DenoisingUNet
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.sheet import save_sheet
 from durian.training.average import MovingAverage
-from durian.training.build import build_networks, load_clips, prepare_networks, starting_preset
+from durian.training.build import (
+    build_networks,
+    load_clips,
+    prepare_networks,
+    round_frozen,
+    starting_preset,
+)
 from durian.training.checks import check_config
 from durian.training.config import TrainConfig, load_config
 from durian.training.dataset import ExampleDataset, make_sampler, preview_batch
+from durian.training.distillation import DistillationObjective
 from durian.training.folder import RunFolder
 from durian.training.interruption import Interruption, TrainingStopped
 from durian.training.objective import Batch, ReconstructionObjective
@@ -164,6 +173,16 @@ def make_run(
     )
 
 
+def make_objective(run: Run, teacher: Callable[[], DenoisingUNet]) -> ReconstructionObjective:
+    """What is minimised; `teacher` makes the DNet that a student learns from."""
+    if run.config.distillation is None:
+        return ReconstructionObjective(run.networks, run.scheduler, run.config)
+    frozen = teacher().to(run.accelerator.device).requires_grad_(False)
+    if run.config.frozen_precision == "bf16":
+        round_frozen(frozen)
+    return DistillationObjective(run.networks, frozen, run.scheduler, run.config)
+
+
 def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
     config, accelerator = run.config, run.accelerator
     sampler = make_sampler(config, clips, run.networks, run.preset.size)
@@ -171,7 +190,7 @@ def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
     per_step = config.batch_size * config.gradient_accumulation * accelerator.num_processes
     dataset = ExampleDataset(sampler, step * per_step, config.steps * per_step, config.seed)
     loader = DataLoader(dataset, config.batch_size, num_workers=config.data.workers)
-    objective = ReconstructionObjective(run.networks, run.scheduler, config)
+    objective = make_objective(run, lambda: build_networks(config).denoising_unet)
     prepared, optimizer, batches = accelerator.prepare(objective, run.optimizer, loader)
     make_step = TrainingStep(accelerator, prepared, optimizer, list(run.parameters.values()), config)
 
