@@ -1,0 +1,1 @@
+"""Pictures, videos and sound on disk; `durian.video` has the public names."""

@@ -1,0 +1,68 @@
+"""Decoded video frames as upright sRGB with square pixels."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, ColorTrc, Interpolation
+from jaxtyping import UInt8
+
+from durian.media.hdr import from_hlg, from_pq
+
+_UNSPECIFIED, _RGB = 2, 0  # AVColorSpace
+_BT2020 = (9, 10)
+_HD_LINES = 720
+_QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+def to_srgb(frame: av.VideoFrame, aspect: Fraction | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """Convert a decoded frame.
+
+    The matrix and the range are those that the frame names. Where it names none, BT.709 from 720 lines on and
+    BT.601 below, as players do. PQ and HLG are tone-mapped.
+
+    Args:
+        frame: of any pixel format.
+        aspect: width to height of one pixel; the shorter side is stretched, so that no detail is lost.
+    """
+    width, height = _square_pixels(frame.width, frame.height, aspect)
+    hdr = {ColorTrc.SMPTE2084: from_pq, ColorTrc.ARIB_STD_B67: from_hlg}.get(frame.color_trc)
+    converted = frame.reformat(
+        width=width,
+        height=height,
+        format="rgb48le" if hdr else "rgb24",
+        src_colorspace=_matrix(frame, hdr is not None),
+        src_color_range=_range(frame),
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_QUALITY,
+    ).to_ndarray()
+    image = hdr(converted) if hdr else converted
+    # `rotation` is how many degrees the picture is to be turned counter-clockwise for display.
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
+    if not aspect or aspect == 1 or not Fraction(1, 8) <= aspect <= 8:  # beyond that it is damage
+        return width, height
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+
+
+def _matrix(frame: av.VideoFrame, hdr: bool) -> int | None:
+    if frame.format.is_rgb or frame.colorspace == _RGB:
+        return None
+    if frame.colorspace in _BT2020:
+        return Colorspace.BT2020
+    if frame.colorspace != _UNSPECIFIED:
+        return None  # PyAV hands on what the frame names
+    if hdr:
+        return Colorspace.BT2020
+    return Colorspace.ITU709 if min(frame.width, frame.height) >= _HD_LINES else Colorspace.ITU601
+
+
+def _range(frame: av.VideoFrame) -> int | None:
+    if frame.format.is_rgb or frame.format.name.startswith("yuvj"):
+        return ColorRange.JPEG
+    return frame.color_range or ColorRange.MPEG
