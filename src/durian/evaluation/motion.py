@@ -22,8 +22,8 @@ from jaxtyping import Float, UInt8
 
 from durian.evaluation.trial import Frames, Metric, Scores, Trial
 from durian.portrait.geometry import face_template, fit_similarity
+from durian.portrait.head_pose import RIGID
 from durian.portrait.keypoints import LIPS_INNER, LIPS_OUTER
-from durian.portrait.retarget import RIGID
 
 if TYPE_CHECKING:
     from durian.portrait.landmarks import LandmarkDetector

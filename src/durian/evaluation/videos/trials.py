@@ -24,8 +24,9 @@ from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.keypoints import FACE_OVAL
 from durian.portrait.landmarks import LandmarkDetector
 from durian.portrait.masks import AttributeMasker
+from durian.portrait.motion_transfer import choose_reference
 from durian.portrait.portrait_mask import portrait_mask
-from durian.portrait.retarget import choose_reference, retarget
+from durian.portrait.retarget import retarget
 
 _LEAST = 0.002  # of the crop must be the attribute in its reference
 _MIN_SIZE = 32
