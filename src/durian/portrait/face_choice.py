@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from durian.errors import DurianError
+from durian.portrait.landmarks import FaceFinder, LandmarkDetector
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,29 @@ class FaceChoice:
             return faces[np.argsort(centres[:, 0])[self.index - 1]] if self.index <= len(faces) else None
         sizes = [np.ptp(face[:, :2], axis=0).prod() for face in faces]
         return faces[int(np.argmax(sizes))]
+
+    def find(
+        self, image: UInt8[np.ndarray, "H W 3"], title: str, detector: LandmarkDetector
+    ) -> Float[np.ndarray, "478 3"] | None:
+        """The landmarks of the face that is meant, or None where there is no face at all.
+
+        Args:
+            image: RGB.
+            title: of the picture, for messages.
+            detector: for a choice other than the largest it must find all faces (`FaceFinder`).
+
+        Raises:
+            DurianError: there are fewer faces than the index.
+        """
+        if self == LARGEST:
+            return detector(image)
+        if not isinstance(detector, FaceFinder):
+            raise TypeError("this detector finds one face only: it cannot choose among several")
+        faces = detector.search(image, thorough=True)
+        if self.index is not None and 0 < len(faces) < self.index:
+            count = "one face" if len(faces) == 1 else f"{len(faces)} faces"
+            raise DurianError(f"face {self.index} was asked for, but only {count} can be found in {title}")
+        return self.choose(faces)
+
+
+LARGEST = FaceChoice()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,6 +21,21 @@ class LandmarkDetector(Protocol):
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | None:
         """Landmarks in pixels of `image` (pixel centres at .5), or None where there is no face."""
+        ...
+
+
+@runtime_checkable
+class FaceFinder(Protocol):
+    """Finds all faces of an image, and the one in a part of it."""
+
+    def search(
+        self, image: UInt8[np.ndarray, "H W 3"], thorough: bool = False
+    ) -> list[Float[np.ndarray, "478 3"]]:
+        """All faces of an image; `thorough`: small ones too."""
+        ...
+
+    def look(self, image: UInt8[np.ndarray, "H W 3"], box: FaceBox) -> Float[np.ndarray, "478 3"] | None:
+        """The face in one square of an image."""
         ...
 
 

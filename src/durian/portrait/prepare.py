@@ -13,14 +13,36 @@ from jaxtyping import Float, UInt8
 from durian.errors import DurianError
 from durian.portrait.attributes import check_attribute
 from durian.portrait.crop import FaceCrop
+from durian.portrait.face_choice import LARGEST, FaceChoice
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.landmarks import LandmarkDetector, MediaPipeLandmarks
 from durian.portrait.masks import AttributeMasker, FallbackMasker
+from durian.portrait.motion_transfer import MotionOptions
 from durian.portrait.portrait_mask import portrait_mask as unite_masks
 from durian.portrait.retarget import retarget
+from durian.portrait.tracking import FaceTracker
 
 _MASKING_SIZE = 384  # attributes are searched in crops of at least this side, whatever the model's size
 _LEAST = 0.002  # of the image must be the attribute
+
+
+@dataclass(frozen=True)
+class References:
+    """The portrait and the attributes as the model sees them.
+
+    Attributes:
+        portrait: with `M_port = M_init ∪ M_aligned` over all attributes (section 3.3), a little grown.
+        attributes: by attribute name.
+        crop: where the portrait's square lies in its photo.
+    """
+
+    portrait: Reference
+    attributes: dict[str, Reference]
+    crop: FaceCrop
+
+    def animated(self, keypoints: Float[np.ndarray, "F 478 3"], fps: float) -> AnimationInputs:
+        """With a motion: landmarks in pixels of the crop."""
+        return AnimationInputs(self.portrait, self.attributes, keypoints, fps)
 
 
 def prepare(
@@ -34,11 +56,10 @@ def prepare(
     portrait_mask: Float[np.ndarray, "H W"] | None = None,
     detector: LandmarkDetector | None = None,
     masker: AttributeMasker | None = None,
+    motion: MotionOptions | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> AnimationInputs:
-    """Crop, find landmarks and masks, and retarget the motion.
-
-    The portrait's mask is `M_port = M_init ∪ M_aligned` over all attributes (section 3.3), a little grown.
+    """Crop, find landmarks and masks, and retarget the motion: `prepare_references` and `prepare_motion`.
 
     Args:
         portrait: photo of the person to animate.
@@ -50,29 +71,68 @@ def prepare(
             missing is found by `masker`.
         portrait_mask: where the portrait wears such attributes itself (`M_init`), in pixels of its whole
             photo; found by `masker` when missing.
-        detector: finds landmarks in photos and frames; MediaPipe by default.
+        detector: finds landmarks in photos and frames; MediaPipe by default, which follows one face through
+            the video.
         masker: finds attributes; person segmentation, landmark regions and colours by default.
+        motion: what of the driver's motion is taken over.
         progress: called after each driving frame with the number of frames done.
 
     Raises:
         DurianError: no attribute, an unknown one, one that is not found in its photo, no face in a photo
             or in the whole video, no frames, or a mask that does not fit its photo.
     """
+    references = prepare_references(
+        portrait,
+        attributes,
+        size=size,
+        attribute_masks=attribute_masks,
+        portrait_mask=portrait_mask,
+        detector=detector,
+        masker=masker,
+    )
+    keypoints = prepare_motion(
+        driving, references.portrait.landmarks, detector=detector, options=motion, fps=fps, progress=progress
+    )
+    return references.animated(keypoints, fps)
+
+
+def prepare_references(
+    portrait: UInt8[np.ndarray, "H W 3"],
+    attributes: Mapping[str, UInt8[np.ndarray, "H W 3"]],
+    *,
+    size: int,
+    attribute_masks: Mapping[str, Float[np.ndarray, "H W"]] | None = None,
+    portrait_mask: Float[np.ndarray, "H W"] | None = None,
+    portrait_face: FaceChoice = LARGEST,
+    attribute_faces: Mapping[str, FaceChoice] | None = None,
+    detector: LandmarkDetector | None = None,
+    masker: AttributeMasker | None = None,
+) -> References:
+    """Crop the photos, find landmarks and masks.
+
+    Args:
+        portrait_face: which of several faces in the portrait's photo.
+        attribute_faces: and in the attributes' photos, by attribute name; the largest by default.
+
+    The other arguments and what it raises are those of `prepare`.
+    """
     if not attributes:
         raise DurianError("no attribute was given: give a picture of hair, glasses, a beard or a hat")
-    given = dict(attribute_masks or {})
-    for name in (*attributes, *given):
+    given, chosen = dict(attribute_masks or {}), dict(attribute_faces or {})
+    for name in (*attributes, *given, *chosen):
         check_attribute(name)
-    if stray := sorted(set(given) - set(attributes)):
-        raise DurianError(f"a mask was given for {', '.join(stray)} but no picture: give both")
+    for what, names in (("a mask", given), ("a face", chosen)):
+        if stray := sorted(set(names) - set(attributes)):
+            raise DurianError(f"{what} was given for {', '.join(stray)} but no picture: give both")
 
     with ExitStack() as stack:
         find_landmarks = detector or stack.enter_context(MediaPipeLandmarks())
         find_mask = masker or stack.enter_context(FallbackMasker())
-        person = _Photo.of(portrait, "the portrait", find_landmarks, size)
+        person = _Photo.of(portrait, "the portrait", find_landmarks, size, portrait_face)
         references: dict[str, Reference] = {}
         for name, image in attributes.items():
-            donor = _Photo.of(image, f"the picture of the {name}", find_landmarks, size)
+            title = f"the picture of the {name}"
+            donor = _Photo.of(image, title, find_landmarks, size, chosen.get(name, LARGEST))
             mask = donor.own(given[name]) if name in given else donor.find(name, find_mask)
             if mask.mean() < _LEAST:
                 raise DurianError(
@@ -84,18 +144,39 @@ def prepare(
             own = person.own(portrait_mask)
         else:
             own = np.max([person.find(name, find_mask) for name in references], axis=0)
-        # The video's detector follows one face from frame to frame, the photos' must not.
-        find_in_video = detector or stack.enter_context(MediaPipeLandmarks(static=False))
-        motion = driving_landmarks(driving, find_in_video, progress)
 
-    return AnimationInputs(
-        portrait=Reference(
-            person.image, unite_masks(own, person.landmarks, references.values()), person.landmarks
-        ),
-        attributes=references,
-        keypoints=retarget(motion, person.landmarks),
-        fps=fps,
-    )
+    mask = unite_masks(own, person.landmarks, references.values())
+    return References(Reference(person.image, mask, person.landmarks), references, person.crop)
+
+
+def prepare_motion(
+    driving: Iterable[UInt8[np.ndarray, "H W 3"]],
+    portrait: Float[np.ndarray, "478 3"],
+    *,
+    face: FaceChoice = LARGEST,
+    options: MotionOptions | None = None,
+    detector: LandmarkDetector | None = None,
+    fps: float = 25.0,
+    progress: Callable[[int], None] | None = None,
+) -> Float[np.ndarray, "F 478 3"]:
+    """The portrait's landmarks, moved as the driver moves.
+
+    Args:
+        driving: frames of the driving video.
+        portrait: the portrait's landmarks, in pixels of the output.
+        face: whose motion, where the video shows several people.
+        options: what of the motion is taken over.
+        detector: finds one face in each frame; by default one is chosen and followed, see `FaceTracker`.
+        fps: frames a second of the driving video.
+        progress: called after each frame with the number of frames done.
+
+    Raises:
+        DurianError: no frames, or no face in any.
+    """
+    with ExitStack() as stack:
+        find = detector or stack.enter_context(FaceTracker(face))
+        motion = driving_landmarks(driving, find, progress)
+    return retarget(motion, portrait, options=options)
 
 
 def driving_landmarks(
@@ -130,8 +211,10 @@ class _Photo:
     fine_landmarks: Float[np.ndarray, "478 3"]
 
     @classmethod
-    def of(cls, photo: np.ndarray, title: str, detector: LandmarkDetector, size: int) -> _Photo:
-        landmarks = detector(photo)
+    def of(
+        cls, photo: np.ndarray, title: str, detector: LandmarkDetector, size: int, face: FaceChoice
+    ) -> _Photo:
+        landmarks = face.find(photo, title, detector)
         if landmarks is None:
             raise DurianError(f"no face was found in {title}: choose one that shows a face from the front")
         crop = FaceCrop.from_landmarks(landmarks, size, photo.shape)

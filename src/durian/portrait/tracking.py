@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 
 from durian.portrait.face_choice import FaceChoice
 from durian.portrait.geometry import warp_image
-from durian.portrait.landmarks import FaceBox, MediaPipeLandmarks, face_overlap
+from durian.portrait.landmarks import FaceBox, FaceFinder, MediaPipeLandmarks, face_overlap
 
 Landmarks = Float[np.ndarray, "478 3"]
 
@@ -27,20 +27,6 @@ _REACH = (
 _ALIKE = 0.75  # correlation of looks from which on a face anywhere in the picture is the same
 _UNLIKE = 0.4  # and below which it is not, wherever it is
 _SEARCH_EVERY = 5  # frames between searches for small faces, which are slow
-
-
-class FaceFinder(Protocol):
-    """What tracking needs of a detector, see `MediaPipeLandmarks`."""
-
-    def search(
-        self, image: UInt8[np.ndarray, "H W 3"], thorough: bool = False
-    ) -> list[Float[np.ndarray, "478 3"]]:
-        """All faces of an image; `thorough`: small ones too."""
-        ...
-
-    def look(self, image: UInt8[np.ndarray, "H W 3"], box: FaceBox) -> Float[np.ndarray, "478 3"] | None:
-        """The face in one square of an image."""
-        ...
 
 
 @dataclass(frozen=True)
