@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from durian.training.losses import edge_error, near_features
+from durian.training.losses import contrast_error, edge_error, near_features
 
 
 def folded(image: torch.Tensor) -> torch.Tensor:
@@ -40,3 +40,21 @@ def test_near_features_lies_on_eyes_and_mouth() -> None:
     assert min(at(-0.32, 0), at(0.32, 0), at(0, 0.72)) > 0.95
     assert max(at(0, -0.6), at(0.9, 0.4), at(0, 1.4)) < 0.05
     torch.testing.assert_close(weight, weight.flip(1), atol=1e-5, rtol=0)
+
+
+def test_contrast_error_asks_how_much_texture_there_is_and_not_where() -> None:
+    texture = torch.randn(1, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    texture = F.avg_pool2d(texture[0], 3, 1, 1)[None]
+    blurred = F.avg_pool2d(texture[0], 9, 1, 4)[None]
+    elsewhere = texture.roll((3, 5), (-2, -1)).flip(-1)
+    error = lambda other: float(contrast_error(folded(other), folded(texture), 4).mean())  # noqa: E731
+    assert error(texture + 0.3) < 1e-5
+    assert error(elsewhere) < 0.5 * error(blurred)
+    assert (elsewhere - texture).square().mean() > 1.5 * (blurred - texture).square().mean()
+
+
+def test_contrast_error_has_a_slope_on_even_ground() -> None:
+    flat = torch.zeros(1, 3 * 16, 1, 4, 4, requires_grad=True)
+    contrast_error(flat, torch.zeros_like(flat), 4).sum().backward()
+    assert flat.grad is not None
+    assert flat.grad.isfinite().all()

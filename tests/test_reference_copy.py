@@ -130,3 +130,44 @@ def test_what_is_copied_teaches_attention(copy: ReferenceCopy) -> None:
     gradient = copy.position_to_q.weight.grad
     assert gradient is not None
     assert gradient.abs().max() > 0
+
+
+@pytest.fixture
+def lit() -> ReferenceCopy:
+    torch.manual_seed(0)
+    return ReferenceCopy(CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4, tones=True, polish_channels=6)
+
+
+def composed(copy: ReferenceCopy, image: Tensor) -> Tensor:
+    copies = copy.look(hidden(), positions(), source(copy, image))
+    feature, shares = copy(hidden(), copies)
+    made = torch.randn(1, 48, GRID, GRID, generator=torch.Generator().manual_seed(2))
+    return copy.compose(made, copy.light(feature, copies), shares)
+
+
+def test_light_and_polish_start_as_nothing(copy: ReferenceCopy, lit: ReferenceCopy) -> None:
+    new = lit.load_state_dict(copy.state_dict(), strict=False).missing_keys
+    assert {name.split(".")[0] for name in new} == {"tone", "polish"}
+    torch.testing.assert_close(composed(lit, picture()), composed(copy, picture()))
+
+
+def test_copies_are_lit_anew_head_by_head_and_colour_by_colour(lit: ReferenceCopy) -> None:
+    copies = lit.look(hidden(), positions(), source(lit, picture()))
+    assert lit.tone is not None
+    with torch.no_grad():
+        bias = lit.tone.bias.view(2, 2, 3)
+        bias[0, 0, 1], bias[1, 1, 2] = -5.0, 2.0  # the first's green darker, the second's blue raised
+    after = lit.light(hidden(), copies)
+    expected = copies.clone()
+    expected[:, 0, 1] *= 0.5
+    expected[:, 1, 2] += 0.2 * copies[:, 1, 3]
+    torch.testing.assert_close(after, expected)
+
+
+def test_polish_sees_across_the_borders_of_cells(lit: ReferenceCopy) -> None:
+    assert lit.polish is not None
+    torch.nn.init.normal_(lit.polish.conv_out.weight)
+    pixels = torch.randn(1, 3, 16, 16, requires_grad=True)
+    lit.polish(pixels, torch.ones(1, 1, 16, 16))[0, 0, 7, FACTOR].backward()
+    assert pixels.grad is not None
+    assert pixels.grad[0, :, 7, FACTOR - 1].abs().min() > 0

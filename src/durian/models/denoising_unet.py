@@ -54,6 +54,7 @@ class DenoisingUNet(UNetMotionModel):
             tokens stand for are the latents and masks of both.
         copy_heads: heads of `ReferenceCopy`, for models that predict the clean sample; 0 is the paper's
             model. copy_factor: pixels a side that a latent cell unfolds to, of a lossless autoencoder.
+            copy_tones, copy_polish: its `tones` and `polish_channels`.
     """
 
     @register_to_config
@@ -91,6 +92,8 @@ class DenoisingUNet(UNetMotionModel):
         joint_references: bool = False,
         copy_heads: int = 0,
         copy_factor: int = 1,
+        copy_tones: bool = False,
+        copy_polish: int = 0,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -122,6 +125,8 @@ class DenoisingUNet(UNetMotionModel):
                 copy_factor,
                 position_dim(position_frequencies),
                 norm_num_groups,
+                copy_tones,
+                copy_polish,
             )
         self.conv_guidance = None
         if guidance_channels:
@@ -293,6 +298,7 @@ class DenoisingUNet(UNetMotionModel):
             place = (positions or {}).get(hidden.shape[2] * hidden.shape[3])
             copies = blend_copies(self.reference_copy, hidden, place, references)
             hidden, shares = self.reference_copy(hidden, copies)
+            copies = self.reference_copy.light(hidden, copies)
 
         out = hidden
         if self.conv_norm_out is not None and self.conv_act is not None:

@@ -15,12 +15,16 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.controlnets.controlnet import zero_module
 from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from durian.models.position_kernel import init_position_kernel
 from durian.models.positions import IMAGE, KINDS, cell_centres
+
+_CALM = 0.1
+"""Layers that end in pixels and start at zero would take strides of what Adam calls a small step."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class CopySource:
             return self.bias
         return self.keys.new_zeros(self.keys.shape[0], 1, 1, self.keys.shape[2])
 
+    def without_tokens(self) -> CopySource:
+        """The source with nothing to be found in it."""
+        return replace(
+            self, keys=self.keys[:, :, :0], places=self.places[:, :0], owner=self.owner[:0], bias=None
+        )
+
     def select(self, kept: Int[Tensor, "B R"], bias: Float[Tensor, "B 1 1 R"] | None) -> CopySource:
         """Only these tokens, of a single reference."""
         keys = self.keys.gather(
@@ -82,12 +92,24 @@ class ReferenceCopy(nn.Module):
         factor: pixels a side that a latent cell unfolds to; 1 copies latents as they are.
         position_dim: length of an encoded position; 0 without.
         groups: of the normalisation.
+        tones: whether copies may be lit anew: a gain and a shift for each head, colour and place, smooth
+            between latent cells, since light is.
+        polish_channels: width of the last convolutions, over the composed pixels, which see what lies
+            across the borders of latent cells; 0 without.
     """
 
     head_dim = 32
 
     def __init__(
-        self, channels: int, latent_channels: int, heads: int, factor: int, position_dim: int, groups: int
+        self,
+        channels: int,
+        latent_channels: int,
+        heads: int,
+        factor: int,
+        position_dim: int,
+        groups: int,
+        tones: bool = False,
+        polish_channels: int = 0,
     ):
         super().__init__()
         self.heads, self.factor, self.position_dim = heads, factor, position_dim
@@ -99,6 +121,7 @@ class ReferenceCopy(nn.Module):
             self.position_to_q = nn.Linear(position_dim, inner, bias=False)
             self.position_to_k = nn.Linear(position_dim, inner, bias=False)
         self._start_as_kernel()
+        colours = latent_channels // factor**2
         copied = heads * (latent_channels + factor**2)
         self.refine = ResnetBlock2D(
             in_channels=channels + copied,
@@ -109,6 +132,8 @@ class ReferenceCopy(nn.Module):
         )
         self._start_as_identity(channels)
         self.gate = nn.Conv2d(channels, (heads + 1) * factor**2, 3, padding=1)
+        self.tone = zero_module(nn.Conv2d(channels, heads * 2 * colours, 3, padding=1)) if tones else None
+        self.polish = Polish(colours, polish_channels) if polish_channels else None
 
     @torch.no_grad()
     def _start_as_kernel(self) -> None:
@@ -162,6 +187,11 @@ class ReferenceCopy(nn.Module):
     ) -> Float[Tensor, "BF heads c fh fw"]:
         """Copies of every head: pixels weighted by the attention, and last how much of them there is."""
         frames, height, width = len(hidden) // len(source.keys), *hidden.shape[2:]
+        if not source.keys.shape[2]:
+            channels = source.images[0].shape[1]
+            return hidden.new_zeros(
+                len(hidden), self.heads, channels, height * self.factor, width * self.factor
+            )
         mass, place = self._attend(hidden, positions, source, frames)
         # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
         flow = place - cell_centres(height, width, hidden)[:, None, None]
@@ -219,6 +249,19 @@ class ReferenceCopy(nn.Module):
         hidden = self.refine(torch.cat([hidden, folded], 1), None)
         return hidden, F.pixel_shuffle(self.gate(hidden), self.factor).softmax(1)
 
+    def light(
+        self, hidden: Float[Tensor, "BF C h w"], copies: Float[Tensor, "BF heads c fh fw"]
+    ) -> Float[Tensor, "BF heads c fh fw"]:
+        """Copies in the light of the frame, as far as this network has learned it."""
+        if self.tone is None:
+            return copies
+        tones = F.interpolate(
+            _CALM * self.tone(hidden), copies.shape[3:], mode="bilinear", align_corners=False
+        )
+        gain, shift = tones.unflatten(1, (self.heads, 2, -1)).unbind(2)
+        colours, amount = copies[:, :, :-1], copies[:, :, -1:]
+        return torch.cat([colours * (1 + gain) + amount * shift, amount], 2)
+
     def compose(
         self,
         made: Float[Tensor, "BF c h w"],
@@ -228,4 +271,23 @@ class ReferenceCopy(nn.Module):
         """Copies over what DNet makes itself, which is seen wherever nothing is copied."""
         used = (copies * shares[:, :-1, None]).sum(1)
         pixels = F.pixel_shuffle(made, self.factor)
-        return F.pixel_unshuffle(used[:, :-1] + (1 - used[:, -1:]) * pixels, self.factor)
+        composed = used[:, :-1] + (1 - used[:, -1:]) * pixels
+        if self.polish is not None:
+            composed = self.polish(composed, used[:, -1:])
+        return F.pixel_unshuffle(composed, self.factor)
+
+
+class Polish(nn.Module):
+    """A correction of the composed pixels, from their neighbours and from how much of them is copied."""
+
+    def __init__(self, colours: int, channels: int):
+        super().__init__()
+        self.conv_in = nn.Conv2d(colours + 1, channels, 3, padding=1)
+        self.conv_mid = nn.Conv2d(channels, channels, 3, padding=2, dilation=2)
+        self.conv_out = zero_module(nn.Conv2d(channels, colours, 3, padding=1))
+
+    def forward(
+        self, pixels: Float[Tensor, "B c H W"], copied: Float[Tensor, "B 1 H W"]
+    ) -> Float[Tensor, "B c H W"]:
+        hidden = F.silu(self.conv_in(torch.cat([pixels, copied], 1)))
+        return pixels + _CALM * self.conv_out(F.silu(self.conv_mid(hidden)))

@@ -94,11 +94,12 @@ class TrainConfig(_Strict):
     guidance on each apart); `drop_both` is the part of `drop_portrait` in which the attributes go as well.
     `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and the
-    eye sees first, and `edge_loss_weight` another, the error of edges (both for pixel latents and "sample"
-    prediction only). `expression_loss_weight` is added where eyes and mouth are. `position_loss_weight`
-    weighs the error of the position reader, where the preset has one; `reader_steps` train it alone
-    beforehand. `timestep_shift` draws more of the noisy timesteps, t = s·u / (1 + (s - 1)·u) with u
-    uniform. `loss_weighting` "min_snr" is Hang et al.'s (2023), with `min_snr_gamma`. `networks` changes
+    eye sees first, `edge_loss_weight` another, the error of edges, and `contrast_loss_weight` one more,
+    that of local contrast (all for pixel latents and "sample" prediction only). `expression_loss_weight`
+    is added where eyes and mouth are. `position_loss_weight` weighs the error of the position reader,
+    where the preset has one; `reader_steps` train it alone beforehand. `timestep_shift` draws more of the
+    noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
+    (2023), with `min_snr_gamma`. `networks` changes
     the preset's fields (`durian.models.presets.Preset`), for ablations. `init_from` is a checkpoint;
     without one `mini` starts from random weights and `sd15` from public ones, where `sources` says in place
     of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit are taken.
@@ -134,6 +135,7 @@ class TrainConfig(_Strict):
     attribute_loss_weight: float = Field(0.0, ge=0)
     colour_loss_weight: float = Field(0.0, ge=0)
     edge_loss_weight: float = Field(0.0, ge=0)
+    contrast_loss_weight: float = Field(0.0, ge=0)
     expression_loss_weight: float = Field(0.0, ge=0)
     position_loss_weight: float = Field(1.0, ge=0)
     reader_steps: int = Field(0, ge=0)

@@ -69,7 +69,7 @@ class DistillationObjective(ReconstructionObjective):
             said = self.clean(self.predict(batch, lower, there, positions, *keep), lower, there)
             target = torch.where((then == _CLEAN)[:, None, :, None, None], lower, said)
         guess = self.clean(self.predict(batch, noisy, now, positions, *keep), noisy, now)
-        return self._mean((guess - target).float(), now, batch, weight_sum)
+        return self._mean(guess.float(), target.float(), now, batch, weight_sum)
 
     def neighbours(self, u: Float[Tensor, "B F"]) -> tuple[Int[Tensor, "B F"], Int[Tensor, "B F"]]:
         """A timestep of the teacher's sampler and the one after, -1 for none, from uniform numbers."""

@@ -33,6 +33,34 @@ def edge_error(residual: Float[Tensor, "B c F h w"], factor: int) -> Float[Tenso
     return F.avg_pool2d((across + down).mean(2), factor)
 
 
+def contrast_error(
+    prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"], factor: int, window: int = 5
+) -> Float[Tensor, "B F h w"]:
+    """Mean absolute error of the local contrast: each colour's standard deviation in a window around a pixel.
+
+    Blur is what loses contrast, and squared error asks for it wherever the texture's exact place is unknown.
+    This asks how much texture there is, and not where.
+
+    Args:
+        prediction, target: pixel latents, whose cells are `factor` pixels a side.
+        window: pixels a side.
+    """
+    contrasts = [_contrast(latents.transpose(1, 2), factor, window) for latents in (prediction, target)]
+    return F.avg_pool2d((contrasts[0] - contrasts[1]).abs().mean(2), factor)
+
+
+def _contrast(
+    latents: Float[Tensor, "B F c h w"], factor: int, window: int
+) -> Float[Tensor, "B F colours H W"]:
+    pixels = F.pixel_shuffle(latents, factor)
+    flat = pixels.flatten(0, 1)
+    mean, square = (
+        F.avg_pool2d(each, window, 1, window // 2, count_include_pad=False) for each in (flat, flat.square())
+    )
+    # The floor keeps the root's slope finite where all is even.
+    return ((square - mean.square()).clamp(min=0) + 1e-3).sqrt().unflatten(0, pixels.shape[:2])
+
+
 def near_features(places: Float[Tensor, "B F 2 h w"]) -> Float[Tensor, "B F h w"]:
     """1 in the middle of the eyes and of the mouth, falling off to 0.
 

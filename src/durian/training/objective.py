@@ -14,7 +14,7 @@ from durian.models.autoencoder import encode_latents, spatial_factor
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
-from durian.training.losses import edge_error, hue_error, near_features
+from durian.training.losses import contrast_error, edge_error, hue_error, near_features
 from durian.training.noise import Draws, draw
 from durian.training.reader import reading_error
 from durian.training.references import read_references
@@ -61,8 +61,8 @@ class ReconstructionObjective(nn.Module):
         noisy = self._add_noise(latents, noise, timesteps)
         positions, misread = self.read_positions(batch)
         prediction = self.predict(batch, noisy, timesteps, positions, *self._kept(draws))
-        residual = (prediction - self._target(latents, noise, timesteps)).float()
-        error = self._mean(residual, timesteps, batch, weight_sum)
+        target = self._target(latents, noise, timesteps)
+        error = self._mean(prediction.float(), target, timesteps, batch, weight_sum)
         return error + self.config.position_loss_weight * misread
 
     def levels(self, frames: int) -> int:
@@ -84,19 +84,23 @@ class ReconstructionObjective(nn.Module):
 
     def _mean(
         self,
-        residual: Float[Tensor, "B c F h w"],
+        prediction: Float[Tensor, "B c F h w"],
+        target: Float[Tensor, "B c F h w"],
         timesteps: Int[Tensor, "B F"],
         batch: Batch,
         weight_sum: Float[Tensor, ""] | None,
     ) -> Float[Tensor, ""]:
         """The weighted mean of all terms of the error."""
+        config, residual = self.config, prediction - target
         error = residual.square().mean(1)
-        if self.config.colour_loss_weight:
-            error = error + self.config.colour_loss_weight * hue_error(residual)
-        if self.config.edge_loss_weight:
-            factor = spatial_factor(self.networks.vae)
-            error = error + self.config.edge_loss_weight * edge_error(residual, factor)
-        if self.config.loss_weighting == "min_snr":
+        factor = spatial_factor(self.networks.vae)
+        if config.colour_loss_weight:
+            error = error + config.colour_loss_weight * hue_error(residual)
+        if config.edge_loss_weight:
+            error = error + config.edge_loss_weight * edge_error(residual, factor)
+        if config.contrast_loss_weight:
+            error = error + config.contrast_loss_weight * contrast_error(prediction, target, factor)
+        if config.loss_weighting == "min_snr":
             error = error * self.min_snr_weight(timesteps)[..., None, None]
         weight = self._weight(batch)
         total = weight.sum() if weight_sum is None else weight_sum
