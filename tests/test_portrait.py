@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -17,12 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from durian.errors import DurianError
-from durian.portrait.aligner import align_mask
 from durian.portrait.crop import EYE_CENTRE, EYE_DISTANCE, FaceCrop
-from durian.portrait.geometry import face_template, similarity_matrix, transform_points, warp_image
+from durian.portrait.geometry import face_template, transform_points, warp_image
 from durian.portrait.landmarks import MediaPipeLandmarks
 from durian.portrait.masks import FallbackMasker
 from durian.portrait.prepare import driving_landmarks, prepare
@@ -310,46 +307,6 @@ def test_gaps_are_bridged(missing: set[int]) -> None:
 def test_no_face_at_all_in_the_driver() -> None:
     with pytest.raises(DurianError, match="driving video"):
         retarget(np.full((5, 478, 3), np.nan, np.float32), face())
-
-
-# Alignment
-
-
-@settings(max_examples=20, deadline=None)
-@given(yaw=st.floats(-30, 30), scale=st.floats(25, 50), roll=st.floats(-20, 20))
-def test_alignment_to_the_same_pose_is_the_similarity(yaw: float, scale: float, roll: float) -> None:
-    source = face(40, 60, 60, rotation(yaw))
-    target = face(scale, 70, 62, rotation(yaw, roll=roll))
-    mask = np.zeros((128, 128), np.float32)
-    cv2.ellipse(mask, (60, 40), (35, 25), 0, 0, 360, 1, -1)
-    # `rotation` rolls last, so the two poses differ by a plane similarity.
-    expected = warp_image(mask, similarity_matrix(source, target), (128, 128))
-    aligned = align_mask(mask, source, target, 128)
-    assert np.abs(aligned - expected).mean() < 0.01
-
-
-def test_alignment_beats_the_plane_warp_on_exact_cases(shared_dir: Path) -> None:
-    def attribute_mask(path: Path, name: str) -> np.ndarray:
-        labels = np.array(Image.open(path))
-        if name == "glasses":
-            return ((labels & 127 == 7) | (labels > 127)).astype(np.float32)
-        return (labels & 127 == {"hair": 4, "hat": 8}[name]).astype(np.float32)
-
-    def overlap(one: np.ndarray, other: np.ndarray) -> float:
-        one, other = one > 0.5, other > 0.5
-        return float((one & other).sum() / (one | other).sum())
-
-    ours, plane = [], []
-    for folder in sorted((shared_dir / "data/portraits-v0/cases").iterdir()):
-        name = json.loads((folder / "case.json").read_text())["attribute"]
-        landmarks = np.load(folder / "landmarks.npz")
-        donor, truth = (attribute_mask(folder / file, name) for file in ("attribute.png", "aligned.png"))
-        source, target = landmarks["attribute"], landmarks["portrait"]
-        ours.append(overlap(align_mask(donor, source, target, 128), truth))
-        plane.append(overlap(warp_image(donor, similarity_matrix(source, target), (128, 128)), truth))
-    assert len(ours) == 60
-    assert np.mean(ours) > 0.61
-    assert np.mean(ours) > np.mean(plane) + 0.07
 
 
 # Masks

@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from durian.errors import DurianError
 from durian.evaluation.trial import Frames, Request
-from durian.portrait.aligner import align_mask
 from durian.portrait.geometry import ANCHORS, face_template, fit_similarity
+from durian.portrait.head_proxy import warp_around_skull
 from durian.portrait.inputs import AnimationInputs
 
 _INFLUENCE = 0.18  # width of a landmark's pull, in distances between the outer eye corners
@@ -113,11 +113,11 @@ def _warp(inputs: AnimationInputs, blend: _Blend) -> Frames:
 
     frames = []
     for keypoints in inputs.keypoints:
-        # The aligner only says from where each pixel is read, so pictures go as masks do.
-        frame = align_mask(base, base_landmarks, keypoints, size)
+        # The head only says from where each pixel is read, so pictures go as masks do.
+        frame = warp_around_skull(base, base_landmarks, keypoints, size)
         frame = _settle(frame, base_landmarks, keypoints)
         for layer, landmarks in layers:
-            frame = blend(frame, align_mask(layer, landmarks, keypoints, size))
+            frame = blend(frame, warp_around_skull(layer, landmarks, keypoints, size))
         frames.append(np.clip(np.round(frame), 0, 255).astype(np.uint8))
     return np.stack(frames)
 

@@ -11,11 +11,10 @@ from jaxtyping import Float, UInt8
 
 from durian.portrait.crop import FaceCrop
 from durian.portrait.geometry import ANCHORS, face_template, fit_similarity
-from durian.portrait.keypoints import FACE_OVAL
+from durian.portrait.sharpness import face_patch, sharpness
 from durian.preparation.settings import Filters
 from durian.preparation.tracks import Landmarks
 
-_FACE_PIXELS = 128  # side of the face, at most, that sharpness is measured at
 _EQUAL = 0.25  # mean difference in grey levels up to which two faces are one picture, encoded twice
 
 
@@ -121,10 +120,10 @@ def measure_look(frames: UInt8[np.ndarray, "F H W 3"], landmarks: Float[np.ndarr
     box = slice(max(low[1], 0), high[1]), slice(max(low[0], 0), high[0])
     grey = np.stack([cv2.cvtColor(frame[box], cv2.COLOR_RGB2GRAY) for frame in frames])
     steps = np.abs(np.diff(grey.astype(np.int16), axis=0)).mean((1, 2))
-    faces = [_face_patch(frame, face) for frame, face in zip(frames[seen], landmarks[seen], strict=True)]
+    faces = [face_patch(frame, face) for frame, face in zip(frames[seen], landmarks[seen], strict=True)]
     return Look(
         brightness=float(np.median([np.median(patch[inside]) for patch, inside in faces])),
-        sharpness=float(np.median([_sharpness(patch, inside) for patch, inside in faces])),
+        sharpness=float(np.median([sharpness(patch, inside) for patch, inside in faces])),
         duplicates=float((steps < _EQUAL).mean()) if len(steps) else 0.0,
     )
 
@@ -170,23 +169,3 @@ def _beyond(crop: FaceCrop) -> float:
 def _covered(points: np.ndarray, size: int) -> float:
     low, high = points[:, :2].min(0), points[:, :2].max(0)
     return float(np.clip(np.minimum(high, size) - np.maximum(low, 0), 0, None).prod() / size**2)
-
-
-def _face_patch(frame: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The face's bounding box in grey at the size for sharpness, and where in it the face is."""
-    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
-    # Never enlarged: of a small crop a face is as sharp as its pixels allow.
-    scale = min(1.0, _FACE_PIXELS / max(*(high - low), 1.0))
-    first, last = np.maximum(np.floor(low).astype(int), 0), np.ceil(high).astype(int)
-    grey = cv2.cvtColor(frame[first[1] : last[1], first[0] : last[0]], cv2.COLOR_RGB2GRAY).astype(np.float32)
-    patch = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    oval = np.round((landmarks[list(FACE_OVAL), :2] - first) * scale - 0.5).astype(np.int32)
-    inside = np.zeros(patch.shape, np.uint8)
-    cv2.fillPoly(inside, [oval], 1)
-    return patch, inside.astype(bool)
-
-
-def _sharpness(patch: np.ndarray, inside: np.ndarray) -> float:
-    # Smoothed first: the rounding to 8 bits alone would make a blurred face in flat light look sharp.
-    edges = cv2.Laplacian(cv2.GaussianBlur(patch, (0, 0), 1), cv2.CV_32F)
-    return float(edges[inside].var() / max(float(patch[inside].var()), 1.0))

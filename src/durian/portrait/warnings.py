@@ -1,0 +1,185 @@
+"""What is likely to spoil an animation, in words, before anyone waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from durian.portrait.crop import EYE_DISTANCE, FaceCrop
+from durian.portrait.head_pose import head_pose
+from durian.portrait.sharpness import face_sharpness
+
+_ENLARGED = 2.0  # a face this much smaller than the model's is blurred by enlarging it
+_YAW, _PITCH = 40.0, 25.0  # degrees; beyond them landmarks and masks are guesses
+_GAP = 60.0  # degrees between the heads, up to which the Face Aligner has been measured
+_SHARPNESS = 0.008  # see `sharpness`; photos of faces in focus have more
+_RIVAL = 0.5  # a face of this part of the chosen one's size may have been meant
+_BORDER = 0.03  # of the picture's border are covered by what is cut off there
+_LEAST = {"hair": 0.02, "glasses": 0.008, "beard": 0.004, "hat": 0.02}  # of the crop
+_MOST = {"hair": 0.7, "glasses": 0.15, "beard": 0.25, "hat": 0.6}
+_UNSEEN = 0.2  # of the driver's frames without a face leave too little motion
+
+
+@dataclass(frozen=True)
+class PhotoFacts:
+    """A photo and its chosen face.
+
+    Attributes:
+        title: what to call it: "the portrait".
+        photo: the whole picture.
+        landmarks: of the face, in its pixels.
+        crop: the square that the model sees.
+        faces: landmarks of all faces that were found, the chosen one included.
+    """
+
+    title: str
+    photo: UInt8[np.ndarray, "H W 3"]
+    landmarks: Float[np.ndarray, "478 3"]
+    crop: FaceCrop
+    faces: tuple[Float[np.ndarray, "478 3"], ...] = ()
+
+
+def photo_warnings(facts: PhotoFacts) -> list[str]:
+    """Of the size, sharpness, pose and place of a face, and of others beside it."""
+    return [
+        text
+        for text in (_small(facts), _blurred(facts), _turned(facts), _beyond(facts), _several(facts))
+        if text
+    ]
+
+
+def mask_warnings(attribute: str, mask: Float[np.ndarray, "S S"], crop: FaceCrop | None = None) -> list[str]:
+    """Of an attribute's mask in its crop: too little, too much, or cut off where the picture ends."""
+    title, share = f"the mask of the {attribute}", float(mask.mean())
+    found = []
+    if share < _LEAST[attribute]:
+        found.append(
+            f"{title} covers {share:.1%} of the picture: is the {attribute} there? "
+            f"If so, give --attribute-mask {attribute}=FILE"
+        )
+    if share > _MOST[attribute]:
+        found.append(
+            f"{title} covers {share:.0%} of the picture, more than {attribute} usually does: "
+            f"give --attribute-mask {attribute}=FILE"
+        )
+    if sides := _cut_sides(mask, crop):
+        found.append(
+            f"{title} touches the {' and the '.join(sides)} of the picture: what is cut off there "
+            "will be guessed"
+        )
+    return found
+
+
+def gap_warnings(
+    attribute: str, donor: Float[np.ndarray, "478 3"], portrait: Float[np.ndarray, "478 3"]
+) -> list[str]:
+    """Of a donor's head that is turned far away from the portrait's."""
+    gap = head_pose(donor).angle_to(head_pose(portrait))
+    if gap <= _GAP:
+        return []
+    return [
+        f"the heads of the portrait and of the picture of the {attribute} are turned {gap:.0f}° apart: "
+        f"what the latter does not show of the {attribute} will be guessed"
+    ]
+
+
+def driving_warnings(seen: np.ndarray) -> list[str]:
+    """Of frames of the driving video without a face.
+
+    Args:
+        seen: a boolean for each frame.
+    """
+    missing, frames = int((~seen).sum()), len(seen)
+    if not missing:
+        return []
+    text = f"{missing} of the driving video's {frames} frames show no face: the motion is bridged there"
+    if missing > _UNSEEN * frames:
+        text += "; choose a part or a video in which the face is always seen"
+    return [text]
+
+
+def reference_warnings(
+    portrait: PhotoFacts,
+    donors: Mapping[str, PhotoFacts],
+    masks: Mapping[str, Float[np.ndarray, "S S"]],
+) -> list[str]:
+    """All of the above that concern the photos.
+
+    Args:
+        portrait, donors: the photos; donors by attribute. masks: of the attributes, in their crops.
+    """
+    found = photo_warnings(portrait)
+    for name, donor in donors.items():
+        found += photo_warnings(donor)
+        found += mask_warnings(name, masks[name], donor.crop)
+        found += gap_warnings(name, donor.landmarks, portrait.landmarks)
+    return found
+
+
+def _small(facts: PhotoFacts) -> str | None:
+    eyes, needed = head_pose(facts.landmarks).scale, EYE_DISTANCE * facts.crop.size
+    if eyes * _ENLARGED > needed:
+        return None
+    return (
+        f"the face in {facts.title} is too small: {eyes:.0f} pixels from eye to eye, "
+        f"and the model works with {needed:.0f}"
+    )
+
+
+def _blurred(facts: PhotoFacts) -> str | None:
+    if face_sharpness(facts.photo, facts.landmarks) >= _SHARPNESS:
+        return None
+    return f"the face in {facts.title} is blurred: details that the picture does not have cannot be kept"
+
+
+def _turned(facts: PhotoFacts) -> str | None:
+    pose = head_pose(facts.landmarks)
+    if abs(pose.yaw) <= _YAW and abs(pose.pitch) <= _PITCH:
+        return None
+    ways = []
+    if abs(pose.yaw) > _YAW:
+        ways.append(f"{abs(pose.yaw):.0f}° to the {'right' if pose.yaw > 0 else 'left'}")
+    if abs(pose.pitch) > _PITCH:
+        ways.append(f"{abs(pose.pitch):.0f}° {'down' if pose.pitch > 0 else 'up'}")
+    return (
+        f"the face in {facts.title} is turned {' and '.join(ways)}: "
+        "a picture from nearer the front gives a better result"
+    )
+
+
+def _beyond(facts: PhotoFacts) -> str | None:
+    height, width = facts.photo.shape[:2]
+    x, y = facts.landmarks[:, 0], facts.landmarks[:, 1]
+    if x.min() >= 0 and y.min() >= 0 and x.max() <= width and y.max() <= height:
+        return None
+    return f"the face in {facts.title} is cut off by the picture's edge"
+
+
+def _several(facts: PhotoFacts) -> str | None:
+    size = head_pose(facts.landmarks).scale
+    rivals = sum(head_pose(face).scale > _RIVAL * size for face in facts.faces) - 1
+    if rivals < 1:
+        return None
+    middle = facts.landmarks[:, :2].mean(0)
+    return (
+        f"{facts.title} shows {rivals + 1} faces of about the same size: "
+        f"the one at {middle[0]:.0f},{middle[1]:.0f} was taken"
+    )
+
+
+def _cut_sides(mask: Float[np.ndarray, "S S"], crop: FaceCrop | None) -> list[str]:
+    """Sides of the crop, or of the photo where that ends inside of it, at which the mask does not end."""
+    size = len(mask)
+    low, high = np.zeros(2), np.full(2, float(size))
+    if crop is not None:
+        corners = crop.points(np.array([[0.0, 0.0], crop.source_size[::-1]]))
+        low, high = np.maximum(low, corners[0]), np.minimum(high, corners[1])
+    left, top = np.clip(np.ceil(low).astype(int) + 1, 0, size - 1)
+    right, bottom = np.clip(np.floor(high).astype(int) - 2, 0, size - 1)
+    lines = {"top": mask[top], "bottom": mask[bottom], "left": mask[:, left], "right": mask[:, right]}
+    if bottom == size - 2:  # every crop ends at the shoulders, over which long hair falls
+        del lines["bottom"]
+    return [side for side, line in lines.items() if (line > 0.5).mean() > _BORDER]
