@@ -109,30 +109,35 @@ def read_provenance(path: Path) -> Provenance:
         ends = file.read(_LONGEST_SEARCH)
         file.seek(max(len(ends), path.stat().st_size - _LONGEST_SEARCH))
         ends += file.read()
-    found = re.search(rb"DigitalSourceType[^>]{0,40}?[\"'>](https?://[^\"'<\s]{1,200})", ends)
-    return Provenance(_read_comment(path), found[1].decode(errors="replace") if found else None)
+    tags = _read_tags(path)
+    source = re.search(rb"DigitalSourceType[^>]{0,40}?[\"'>](https?://[^\"'<\s]{1,200})", ends)
+    words = re.search(rb"<dc:description>.{1,200}?<rdf:li[^>]*>([^<]{1,1000})<", ends, re.DOTALL)
+    return Provenance(
+        tags.get("comment") or (words[1].decode(errors="replace") if words else None),
+        tags.get("digitalsourcetype") or (source[1].decode(errors="replace") if source else None),
+    )
 
 
-def _read_comment(path: Path) -> str | None:
+def _read_tags(path: Path) -> dict[str, str]:
+    """Text that a picture or a container holds beside XMP, by names in lower case."""
     from durian.errors import DurianError
     from durian.media.container import READ_ERRORS, open_container
     from durian.media.images import is_picture, open_picture
 
-    if not is_picture(path):
+    if is_picture(path):
+        with open_picture(path) as image:
+            tags = image.info
+    else:
         try:
             with open_container(path) as container:
-                tags = {key.lower(): value for key, value in container.metadata.items()}
+                tags = container.metadata
         except READ_ERRORS as error:
             raise DurianError(f"{path}: neither a picture nor a video that can be read") from error
-        return tags.get("comment")
-    with open_picture(path) as image:
-        comment = image.info.get("comment") or image.info.get("Comment")
-        if comment is None and (xmp := image.info.get("xmp")):
-            found = re.search(
-                rb"<rdf:li[^>]*>([^<]+)</rdf:li>", xmp if isinstance(xmp, bytes) else xmp.encode()
-            )
-            comment = found[1] if found else None
-    return comment.decode(errors="replace") if isinstance(comment, bytes) else comment
+    texts = {}
+    for key, value in tags.items():
+        if isinstance(value, bytes | str):
+            texts[str(key).lower()] = value if isinstance(value, str) else value.decode(errors="replace")
+    return texts
 
 
 def marked(

@@ -13,15 +13,14 @@ from durian.media.hdr import from_hlg, from_pq
 
 _UNSPECIFIED, _RGB = 2, 0  # AVColorSpace
 _BT2020 = (9, 10)
-_HD_LINES = 720
 _QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def to_srgb(frame: av.VideoFrame, aspect: Fraction | None = None) -> UInt8[np.ndarray, "H W 3"]:
     """Convert a decoded frame.
 
-    The matrix and the range are those that the frame names. Where it names none, BT.709 from 720 lines on and
-    BT.601 below, as players do. PQ and HLG are tone-mapped.
+    The matrix and the range are those that the frame names. Where it names none, BT.709 for what is larger
+    than television once was and BT.601 below, as players do. PQ and HLG are tone-mapped.
 
     Args:
         frame: of any pixel format.
@@ -59,7 +58,8 @@ def _matrix(frame: av.VideoFrame, hdr: bool) -> int | None:
         return None  # PyAV hands on what the frame names
     if hdr:
         return Colorspace.BT2020
-    return Colorspace.ITU709 if min(frame.width, frame.height) >= _HD_LINES else Colorspace.ITU601
+    large = frame.width >= 1280 or frame.height > 576
+    return Colorspace.ITU709 if large else Colorspace.ITU601
 
 
 def _range(frame: av.VideoFrame) -> int | None:

@@ -14,14 +14,14 @@ from PIL import Image, ImageCms, ImageOps
 from durian.errors import DurianError
 from durian.media.checks import check_file, check_pixels
 from durian.media.hdr import tone_map
+from durian.media.linear import EXR_MAGIC, RADIANCE_MAGIC, TIFF_MAGIC, read_linear
 
 # What Pillow may try: fewer decoders that strangers' files can reach, and no format that fits any bytes.
 PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM")
-_EXR_MAGIC, _RADIANCE_MAGIC, _TIFF_MAGIC = b"\x76\x2f\x31\x01", b"#?", (b"II*\0", b"MM\0*")
 _JPEG_XL_MAGIC = b"\xff\x0a", b"\0\0\0\x0cJXL "
 _PICTURE_MAGIC = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
-    *(_EXR_MAGIC, _RADIANCE_MAGIC, *_TIFF_MAGIC, *_JPEG_XL_MAGIC),
+    *(EXR_MAGIC, RADIANCE_MAGIC, *TIFF_MAGIC, *_JPEG_XL_MAGIC),
     *(b"P%d" % digit for digit in range(1, 7)),
 )
 _WHITE = (255, 255, 255, 255)
@@ -39,7 +39,8 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:
         DurianError: the file is missing, empty, damaged, far too large or not a picture.
     """
     path = Path(path)
-    linear = _read_linear(path)
+    check_file(path)
+    linear = read_linear(path)
     if linear is not None:
         return tone_map(linear)
     with open_picture(path) as image:
@@ -182,7 +183,7 @@ def _deep_to_uint8(image: Image.Image) -> UInt8[np.ndarray, "H W"]:
 
 def _open_heif(path: Path) -> Image.Image:
     try:
-        import pillow_heif  # ty: ignore[unresolved-import]
+        import pillow_heif  # ty: ignore[import-not-found]
     except ImportError as error:
         raise DurianError(
             f"{path}: HEIC pictures need the package pillow-heif (pip install 'durian[heif]'), "
@@ -195,43 +196,4 @@ def _open_heif(path: Path) -> Image.Image:
     except DurianError:
         raise
     except Exception as error:
-        raise DurianError(f"{path}: not a picture that can be read, or it is damaged") from error
-
-
-def _read_linear(path: Path) -> Float[np.ndarray, "H W 3"] | None:
-    """Linear light of an OpenEXR, Radiance or colour float TIFF picture; None for any other.
-
-    Raises:
-        DurianError: it is damaged or too large.
-    """
-    check_file(path)
-    head = _head(path)
-    if head.startswith(_EXR_MAGIC):
-        return _decode_linear(path, "exr_pipe")
-    if head.startswith(_RADIANCE_MAGIC):
-        return _decode_linear(path, "hdr_pipe")
-    if head.startswith(_TIFF_MAGIC):
-        try:
-            open_picture(path).close()
-        except DurianError:
-            return _decode_linear(path, "tiff_pipe")  # Pillow knows float TIFF in grey only
-    return None
-
-
-def _decode_linear(path: Path, format: str) -> np.ndarray:
-    import av
-    import av.error
-
-    from durian.media.checks import MAX_PIXELS
-
-    try:
-        with av.open(f"file:{path}", format=format) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            frame = next(container.decode(stream))
-            if not frame.format.name.startswith(("gbrpf", "gbrapf", "grayf", "rgbf", "rgbaf")):
-                raise DurianError(f"{path}: not a picture that can be read ({frame.format.name})")
-            # PyAV gives the planes of gbrpf32 in the order R, G, B.
-            return frame.reformat(format="gbrpf32le").to_ndarray()
-    except (av.error.FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:
         raise DurianError(f"{path}: not a picture that can be read, or it is damaged") from error

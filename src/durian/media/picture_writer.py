@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from PIL import Image
 
 from durian.provenance import add_gif_xmp, add_webp_xmp, png_metadata
@@ -18,21 +19,22 @@ _LEAST_GIF_DELAY = 2  # hundredths of a second: browsers slow anything faster do
 _WEBP_CLOCK = Fraction(1, 1000)
 
 
-def write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+def write_gif(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, int], fps: float) -> None:
     """Loops for ever. GIF counts hundredths of a second: delays alternate so that the whole keeps its length.
 
     Above 50 frames a second, frames are left out.
     """
     last = -_LEAST_GIF_DELAY
-    with av.open(str(path), "w", format="gif", options={"loop": "0"}) as output:
-        stream = output.add_stream("gif", rate=100)
+    delay = max(_LEAST_GIF_DELAY, round(1 / fps / _GIF_CLOCK))
+    options = {"loop": "0", "final_delay": str(delay)}
+    with av.open(str(path), "w", format="gif", options=options) as output:
+        stream = cast(VideoStream, output.add_stream("gif", rate=100))
+        (stream.height, stream.width), stream.pix_fmt = shape, "pal8"
         for index, image in enumerate(frames):
             stamp = round(index / fps / _GIF_CLOCK)
             if stamp < last + _LEAST_GIF_DELAY:
                 continue
             last = stamp
-            stream.height, stream.width = image.shape[:2]
-            stream.pix_fmt, stream.time_base = "pal8", _GIF_CLOCK
             frame = av.VideoFrame.from_ndarray(cast(Any, _quantised(image)), format="pal8")
             frame.pts, frame.time_base = stamp, _GIF_CLOCK
             output.mux(stream.encode(frame))
@@ -40,13 +42,12 @@ def write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     add_gif_xmp(path)
 
 
-def write_webp(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+def write_webp(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, int], fps: float) -> None:
     """Loops for ever; lossy, of high quality. Only compressed frames are held."""
     with av.open(str(path), "w", format="webp", options={"loop": "0"}) as output:
-        stream = output.add_stream("libwebp_anim", rate=1000, options={"quality": "90"})
+        stream = cast(VideoStream, output.add_stream("libwebp_anim", rate=1000, options={"quality": "90"}))
+        (stream.height, stream.width), stream.pix_fmt = shape, "bgra"
         for index, image in enumerate(frames):
-            stream.height, stream.width = image.shape[:2]
-            stream.pix_fmt, stream.time_base = "bgra", _WEBP_CLOCK
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgra")
             frame.pts, frame.time_base = round(index / fps / _WEBP_CLOCK), _WEBP_CLOCK
             output.mux(stream.encode(frame))
@@ -54,7 +55,7 @@ def write_webp(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     add_webp_xmp(path)
 
 
-def write_png_folder(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+def write_png_folder(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, int], fps: float) -> None:
     """`00000.png`, `00001.png`, …; the rate is in the metadata of each."""
     path.mkdir()
     info = png_metadata()

@@ -62,4 +62,4 @@ def write_video(
                 OutputFormat.WEBP: picture_writer.write_webp,
                 OutputFormat.PNG_FOLDER: picture_writer.write_png_folder,
             }[format]
-            write(temporary, frames, fps)
+            write(temporary, frames, first.shape[:2], fps)
