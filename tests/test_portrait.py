@@ -225,7 +225,10 @@ def test_a_driver_who_does_not_move_leaves_the_portrait_as_it_is(
     portrait = face(40, 64, 60, rotation(-pitch, yaw), seed + 1)
     for reference in (0, None):
         moved = retarget(driver, portrait, reference)
-        assert moved == pytest.approx(np.stack([portrait] * 3), abs=0.1)
+        # Not exactly: a part of the difference between two people's faces passes for expression.
+        assert np.linalg.norm(moved - portrait, axis=-1).mean() < 0.025 * eye_distance(portrait)
+        assert moved[1:] == pytest.approx(moved[:-1], abs=1e-3)
+    assert retarget(driver, driver[0], 0) == pytest.approx(driver, abs=0.1)
 
 
 def test_own_motion_is_reproduced(clips: list[np.ndarray]) -> None:

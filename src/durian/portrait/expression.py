@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
+from durian.portrait.expression_model import expression_model
 from durian.portrait.geometry import face_template
 from durian.portrait.keypoints import LEFT_IRIS, RIGHT_IRIS
 
@@ -35,32 +37,36 @@ def _width(shape: np.ndarray, corners: tuple[int, int]) -> float:
     return float(np.linalg.norm(shape[corners[0]] - shape[corners[1]]))
 
 
-def transfer_expression(portrait: np.ndarray, reference: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """The portrait's shape with the driver's expression; all in face coordinates.
+def transfer_expression(
+    portrait: Float[np.ndarray, "478 3"],
+    reference: Float[np.ndarray, "478 3"],
+    frame: Float[np.ndarray, "478 3"],
+) -> Float[np.ndarray, "478 3"]:
+    """The portrait's shape with the driver's expression.
 
-    When portrait and reference are the same shape, the result is `frame` itself.
+    The portrait's shape is moved as the driver's since its reference frame, and by the difference between
+    what the portrait and the reference express themselves (`ExpressionModel`). Openings do not add up, so
+    they are set: eyelids open to the same fraction as the driver's (a blink is full whatever the portrait's eyes),
+    lips as far as the driver's (a portrait with an open mouth closes it), and irises look the same way.
+
+    Args:
+        portrait, reference, frame: shapes in face coordinates. When portrait and reference are the same
+            shape, the result is `frame` itself.
     """
+    model = expression_model()
     change = frame - reference
-    shape = portrait + change
+    shape = portrait + change + model.between(portrait, reference)
     for lids, corners, iris in EYES:
         ratio = _width(portrait, corners) / _width(reference, corners)
-        shape[list(iris)] = portrait[list(iris)] + ratio * change[list(iris)]
         rest = max(opening(reference, lids), 0.02)  # a reference that blinks must not blow the others up
-        wanted = opening(portrait, lids) * opening(frame, lids) / rest
-        _open_lids(shape, lids, wanted)
-    # Lips at rest cannot be told from lips wide open, so where portrait and reference differ much, the
-    # opening and the lips are the driver's. Where they differ little, nothing needs to be set.
-    mismatch = abs(opening(portrait, LIPS) - opening(reference, LIPS))
-    borrowed = np.clip((mismatch - 0.03) / 0.07, 0, 1)
-    _open_jaw(shape, borrowed * (opening(frame, LIPS) - opening(shape, LIPS)))
-    lips = [*_UPPER_LIP, *_LOWER_LIP]
-    driven = frame[lips] + shape[_BELOW_NOSE] - frame[_BELOW_NOSE]
-    shape[lips] += borrowed * (driven - shape[lips])
+        _open_lids(shape, lids, opening(portrait, lids) * opening(frame, lids) / rest)
+        looking = frame[list(iris)] - frame[list(corners)].mean(0)
+        shape[list(iris), :2] = shape[list(corners), :2].mean(0) + ratio * looking[:, :2]
+    _open_jaw(shape, opening(frame, LIPS) - opening(shape, LIPS))
     upper, lower = np.array(LIPS).T
-    allowed = np.minimum(frame[lower, 1] - frame[upper, 1], 0)
-    crossed = np.minimum(shape[lower, 1] - shape[upper, 1] - allowed, 0)
-    shape[upper, 1] += crossed / 2
-    shape[lower, 1] -= crossed / 2
+    excess = (shape[lower, 1] - shape[upper, 1]) - (frame[lower, 1] - frame[upper, 1])
+    shape[upper, 1] += excess / 2
+    shape[lower, 1] -= excess / 2
     return shape
 
 
