@@ -14,6 +14,7 @@ from durian.portrait.attributes import check_attribute
 from durian.portrait.geometry import face_template, fit_similarity
 from durian.portrait.keypoints import FACE_OVAL, LEFT_BROW, LEFT_EYE, LIPS_OUTER, RIGHT_BROW, RIGHT_EYE
 from durian.portrait.landmarks import quiet_stderr
+from durian.portrait.mask_cleaning import clean_mask
 
 _LIGHTING = (10.0, 3.0, 3.0)  # by how much light varies one colour over a head, in OpenCV's 8-bit Lab
 _SCALP = 1.2  # a crown no more different from the cheeks (`_Face.difference`) is a bald one
@@ -63,7 +64,7 @@ class FallbackMasker:
                 mask = _beard(face)
             case _:
                 mask = _glasses(face)
-        return np.clip(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.015 * face.unit), 0, 1)
+        return clean_mask(mask.astype(np.float32), landmarks)
 
     def close(self) -> None:
         """Release the native graph."""
@@ -146,22 +147,33 @@ def _hair(face: _Face, person: np.ndarray) -> np.ndarray:
     crown = around & (np.abs(u) < 0.5) & (v < -0.85) & face.grow(person > 0.8, -0.05)
     crown &= v < np.quantile(v[crown], 0.6) if crown.any() else False  # a high forehead is left out
     flowing = (np.abs(u) > 0.85) & (np.abs(u) < 1.1) & (v > 0.6) & (v < 1.0)  # beside the jaw
-    long = any((person[flowing & side] > 0.5).mean() > 0.6 for side in (u < 0, u > 0))
+    sides = [side for side in (u < 0, u > 0) if (person[flowing & side] > 0.5).mean() > 0.6]
+    long = bool(sides)
     if crown.sum() < 0.03 * face.unit**2 or (face.difference(crown) < _SCALP and not long):
         return np.zeros(v.shape)
     hairy = face.distance(crown) < face.skin
     likely = around & (person > 0.6) & hairy & (np.abs(u) < 1.2) & (v < 0.2)
-    if long:
-        likely |= flowing & around & (person > 0.8)  # whatever its colour: no skin reaches there
+    # Where hair flows past the jaw it is beside all of the face, whatever its colour: no skin reaches there.
+    falling = np.zeros(v.shape, bool)
+    for side in sides:
+        falling |= side & (np.abs(u) > 0.95) & (v > -0.4) & (v < 1.0)
+    falling &= around & face.grow(person > 0.8, -0.03)
+    likely |= falling
     core = face.grow(face.oval, -0.08) & (v > -0.2)
     label = np.full(v.shape, cv2.GC_BGD, np.uint8)
     label[person > 0.1] = cv2.GC_PR_BGD
     label[likely] = cv2.GC_PR_FGD
     label[likely & (v < -0.3) & face.grow(person > 0.9, -0.05)] = cv2.GC_FGD
+    label[falling] = cv2.GC_FGD
     label[core] = cv2.GC_BGD
     throat = (np.abs(u) < 0.3) & (v > 1.0) & (v < 1.6)
     label[throat & ~hairy] = cv2.GC_BGD
-    return _connected(face, _cut(face, label), likely)
+    cut = _cut(face, label)
+    if long:  # hair in the light or shade between what the cut took for hair
+        cut |= (
+            around & (person > 0.8) & (np.abs(u) > 0.5) & (v < 1.0) & (2 * face.distance(crown) < face.skin)
+        )
+    return _connected(face, cut, likely)
 
 
 def _hat(face: _Face, person: np.ndarray) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,14 +11,16 @@ from jaxtyping import Float, UInt8
 
 from durian.errors import DurianError
 from durian.portrait.attributes import ATTRIBUTES
-from durian.portrait.masks import FallbackMasker
+from durian.portrait.mask_cleaning import clean_mask
+from durian.portrait.masks import AttributeMasker, FallbackMasker
+from durian.portrait.network_images import NetworkImages, no_progress_bar
 
 BUILTIN = "builtin"
 
 # How networks call them, in lower case: CelebAMask-HQ's labels, clothes and body-part parsers.
 _CLASSES = {
     "hair": {"hair"},
-    "glasses": {"eye_g", "eyeglass", "eyeglasses", "glasses", "sunglasses"},
+    "glasses": {"eye_g", "eye_glasses", "eyeglass", "eyeglasses", "glasses", "sunglasses"},
     "beard": {"beard", "facial_hair", "moustache", "mustache"},
     "hat": {"cap", "hat", "headwear"},
 }
@@ -83,11 +84,11 @@ class NetworkParser:
 
     def __init__(self, source: str, device: str | None = None, batch_size: int = 8) -> None:
         import torch
-        from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+        from transformers import AutoModelForSemanticSegmentation
 
         try:
-            with _no_progress_bar():
-                self._processor: Any = AutoImageProcessor.from_pretrained(source)
+            with no_progress_bar():
+                self._images = NetworkImages.from_pretrained(source)
                 self._network: Any = AutoModelForSemanticSegmentation.from_pretrained(source)
         except (OSError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
@@ -130,27 +131,13 @@ class NetworkParser:
 
         for start in range(0, len(seen), self._batch_size):
             indices = seen[start : start + self._batch_size]
-            inputs = self._processor(images=list(frames[indices]), return_tensors="pt").to(self._device)
+            pixels = np.stack([self._images(frame) for frame in frames[indices]])
             with torch.inference_mode():
-                logits = self._network(**inputs).logits.float()
+                logits = self._network(pixel_values=torch.from_numpy(pixels).to(self._device)).logits.float()
                 logits = torch.nn.functional.interpolate(
                     logits, size=frames.shape[1:3], mode="bilinear", align_corners=False
                 )
                 yield indices, logits.softmax(1).cpu().numpy()
-
-
-@contextmanager
-def _no_progress_bar() -> Generator[None]:
-    """Without the bar that transformers draws while it loads: each worker would draw its own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def open_parser(name: str, device: str | None = None) -> AttributeParser:
@@ -168,3 +155,31 @@ def open_parser(name: str, device: str | None = None) -> AttributeParser:
     if Path(name).exists() and not Path(name).is_dir():
         raise DurianError(f"--parser {name}: is a file: give the folder of the network")
     return NetworkParser(name, device)
+
+
+class ParsedMasks:
+    """An `AttributeParser` as what `prepare` asks for one photo's attribute.
+
+    Args:
+        parser: finds attributes; the built-in method finds those that it does not know (few networks know
+            beards).
+        fallback: the built-in method.
+    """
+
+    def __init__(self, parser: AttributeParser, fallback: AttributeMasker) -> None:
+        self._parser, self._fallback = parser, fallback
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "S S 3"], landmarks: Float[np.ndarray, "478 3"], attribute: str
+    ) -> Float[np.ndarray, "S S"]:
+        """The attribute's mask in [0, 1], without specks and holes."""
+        if attribute not in self._parser.attributes:
+            return self._fallback(image, landmarks, attribute)
+        mask = self._parser(image[None], landmarks[None], [attribute])[attribute][0]
+        return clean_mask(mask, landmarks)
+
+
+def open_masker(name: str, device: str | None = None) -> AttributeMasker:
+    """What finds attributes in photos by the parser that `--parser` names, see `open_parser`."""
+    fallback = FallbackMasker()
+    return fallback if name == BUILTIN else ParsedMasks(open_parser(name, device), fallback)
