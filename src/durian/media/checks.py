@@ -10,6 +10,7 @@ from pathlib import Path
 from durian.errors import DurianError
 from durian.media.formats import OutputFormat
 
+_LONGEST_NAME = 255  # bytes, of most file systems
 MAX_PIXELS = 89_000_000
 """Of one picture. More is a mistake or an attack: a few kilobytes can unpack to gigabytes."""
 
@@ -37,6 +38,14 @@ def check_file(path: Path) -> None:
         raise DurianError(f"{path}: the file is empty")
 
 
+def is_folder(path: Path) -> bool:
+    """As `Path.is_dir`, and False for names that cannot be."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def check_pixels(path: Path, width: int, height: int) -> None:
     """Raise `DurianError` if a picture is unreasonably large."""
     if width * height > MAX_PIXELS:
@@ -49,7 +58,7 @@ def check_pixels(path: Path, width: int, height: int) -> None:
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise `DurianError` if no file can be written at `path`: call it before the long work, not after."""
     path = Path(path)
-    if path.is_dir():
+    if is_folder(path):
         raise DurianError(f"{path}: is a folder: give the name of a file in it")
     _check_parent(path)
 
@@ -60,15 +69,17 @@ def check_output(path: str | os.PathLike[str]) -> None:
     if OutputFormat.of(path) is not OutputFormat.PNG_FOLDER:
         check_writable(path)
         return
-    if path.exists() and not path.is_dir():
+    if os.path.lexists(path) and not is_folder(path):
         raise DurianError(f"{path}: is a file: give the name of a new folder")
-    if path.is_dir() and any(path.iterdir()):
+    if is_folder(path) and any(path.iterdir()):
         raise DurianError(f"{path}: this folder is not empty: give the name of a new one")
     _check_parent(path)
 
 
 def _check_parent(path: Path) -> None:
-    if not path.parent.is_dir():
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise DurianError(f"{path}: this name is too long")
+    if not is_folder(path.parent):
         raise DurianError(f"{path}: the folder {path.parent} does not exist: create it first")
     try:
         with tempfile.TemporaryFile(dir=path.parent):

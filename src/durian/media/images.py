@@ -186,7 +186,7 @@ def _open_heif(path: Path) -> Image.Image:
         import pillow_heif  # ty: ignore[import-not-found]
     except ImportError as error:
         raise DurianError(
-            f"{path}: HEIC pictures need the package pillow-heif (pip install 'durian[heif]'), "
+            f"{path}: HEIC pictures need the package pillow-heif (uv sync --extra heif), "
             "or save it as JPEG first"
         ) from error
     try:

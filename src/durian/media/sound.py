@@ -13,7 +13,7 @@ import av
 import av.container
 
 from durian.errors import DurianError
-from durian.media.checks import check_file
+from durian.media.checks import check_file, is_folder
 from durian.media.container import READ_ERRORS, choose_pictures, open_container, start_of
 from durian.media.images import is_picture
 
@@ -117,7 +117,7 @@ def _demux(source: av.container.InputContainer) -> Iterator[av.Packet]:
 
 def _open(path: str | os.PathLike[str] | None) -> av.container.InputContainer | None:
     """The file's container if it has sound, else None."""
-    if path is None or Path(path).is_dir():
+    if path is None or is_folder(Path(path)):
         return None
     try:
         check_file(Path(path))

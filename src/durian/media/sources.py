@@ -151,10 +151,10 @@ def open_source(path: Path) -> Source:
     Raises:
         DurianError: there is none.
     """
-    from durian.media.checks import check_file
+    from durian.media.checks import check_file, is_folder
     from durian.media.container import ContainerFile
 
-    if path.is_dir():
+    if is_folder(path):
         return PictureFolder(path)
     check_file(path)
     return PictureFile(path) if is_picture(path) else ContainerFile(path)

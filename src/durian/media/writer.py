@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,6 +15,10 @@ from durian.errors import DurianError
 from durian.files import replacing
 from durian.media.checks import check_output
 from durian.media.formats import OutputFormat
+from durian.provenance import marked
+
+if TYPE_CHECKING:
+    from durian.signing import Signing
 
 
 def write_video(
@@ -22,6 +27,9 @@ def write_video(
     fps: float,
     audio_from: str | os.PathLike[str] | None = None,
     audio_start: float = 0.0,
+    *,
+    mark: bool = False,
+    signing: Signing | None = None,
 ) -> None:
     """Write an animation that says in its metadata that it is generated.
 
@@ -36,6 +44,8 @@ def write_video(
         audio_from: a file whose first sound track is kept, as it is where the format can hold it, cut at the
             end of the pictures. GIF, WebP and pictures have no sound.
         audio_start: seconds of `audio_from`, counted from its first picture, at which the first frame is.
+        mark: lay a small badge over a corner that says that it is generated.
+        signing: who signs it, with a C2PA manifest.
 
     Raises:
         DurianError: no frames, an unknown suffix, the folder cannot be written to, or `audio_from` is
@@ -49,6 +59,8 @@ def write_video(
     if first is None:
         raise DurianError(f"{path}: there are no frames to write")
     frames = chain([first], iterator)
+    if mark:
+        frames = marked(frames)
     with replacing(path) as temporary:
         if format.has_sound:
             from durian.media.container_writer import write_container
@@ -63,3 +75,5 @@ def write_video(
                 OutputFormat.PNG_FOLDER: picture_writer.write_png_folder,
             }[format]
             write(temporary, frames, first.shape[:2], fps)
+        if signing is not None:
+            signing.sign(temporary, format, path.name)
