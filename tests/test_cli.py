@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from PIL import Image
 
 from durian.cli import main
 from durian.errors import DurianError
+from durian.portrait.inputs import AnimationInputs
 
 SAMPLES = Path(__file__).resolve().parents[1] / "src" / "durian" / "samples"
 
@@ -36,6 +37,21 @@ class FakePipeline:
         frames = np.zeros((len(inputs.keypoints), self.size, self.size, 3), np.uint8)
         frames[:, :, : self.size // 2] = (200, 30, 30)
         return frames
+
+    def animate_iter(
+        self,
+        portrait: Any,
+        attributes: Any,
+        keypoints: Any,
+        *,
+        progress: Callable[[int], None],
+        **options: Any,
+    ) -> Iterator[np.ndarray]:
+        inputs = AnimationInputs(portrait, attributes, keypoints)
+        yield from self.animate(inputs, progress=lambda done, _: progress(done), **options)
+
+    def network_calls(self, frames: int, steps: int | None) -> int:
+        return 1
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from durian.pipeline import DurianPipeline
+from durian.pipeline.conditioner import Conditioner, Guidance
 from durian.pipeline.conditioning import draw_all, keypoint_tensor, position_tensor, reference_tensors
 from durian.portrait.guidance import aligned_guidance
 from durian.portrait.inputs import AnimationInputs
@@ -68,7 +68,6 @@ def test_each_condition_of_guidance_is_one_that_training_showed(
     tmp_path: Path, name: str, attributes: tuple[str, ...]
 ):
     objective = objective_of(tmp_path, **OPTIONS[name])
-    pipeline = DurianPipeline(objective.networks, objective.scheduler, 32, 1)
     inputs = tiny_inputs(FRAMES, attributes)
     batch = batch_of(inputs)
     if name != "guidance":
@@ -76,13 +75,13 @@ def test_each_condition_of_guidance_is_one_that_training_showed(
 
     latents = torch.randn(1, 48, FRAMES, LATENT, LATENT, generator=torch.Generator().manual_seed(0))
     timestep = torch.tensor(700)
-    portrait = pipeline._encode("portrait", inputs.portrait, GRID)
-    worn = [pipeline._encode("attribute", a, GRID) for a in inputs.attributes.values()]
-    conditions = pipeline._conditions(portrait, worn, [], torch.ones(2, FRAMES), False)
+    conditioner = Conditioner(objective.networks.eval(), 32, inputs.portrait, inputs.attributes)
+    images = draw_all(inputs.keypoints, 32)
+    frames = [conditioner.frame(*each) for each in zip(inputs.keypoints, images, strict=True)]
     outputs = []
     # e(∅) + s_port (e(port) - e(∅)) + s_attr (e(port, attr) - e(port)) is a single term at these scales.
     for scales, kept in (((1, 1), (True, True)), ((1, 0), (True, False)), ((0, 0), (False, False))):
-        denoise = pipeline._denoiser(conditions, batch["keypoints"][0], inputs, slice(0, FRAMES), scales)
+        guidance = Guidance(*scales)
         keep_portrait, keep_attribute = (torch.tensor([k]) for k in kept)
         trained = objective.predict(
             batch,
@@ -92,7 +91,7 @@ def test_each_condition_of_guidance_is_one_that_training_showed(
             keep_portrait,
             keep_attribute,
         )
-        outputs.append(denoise(latents, timestep))
+        outputs.append(conditioner.predict(latents, timestep, frames, guidance, guidance.holds(0.3)))
         torch.testing.assert_close(outputs[-1], trained, atol=2e-5, rtol=1e-4)
     differences = [
         float((a - b).abs().max()) for a, b in zip(outputs, outputs[1:] + outputs[:1], strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 from pathlib import Path
 
@@ -11,15 +10,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from durian.errors import DurianError
 from durian.pipeline import DurianPipeline
 from durian.pipeline.checkpoint import build_sd15, load_networks, save_checkpoint
 from durian.pipeline.sampling import sample_latents
-from durian.pipeline.windows import frame_windows, window_weights
 from durian.portrait.guidance import aligned_guidance
 from durian.portrait.keypoints import draw_keypoints
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference, tiny_unet
@@ -166,21 +162,6 @@ def test_unusable_inputs_are_refused(pipeline, change, message: str):
         pipeline.animate(dataclasses.replace(tiny_inputs(2), **change))
     with pytest.raises(DurianError, match="0 sampling steps"):
         pipeline.animate(tiny_inputs(2), num_inference_steps=0)
-
-
-@settings(max_examples=100, deadline=None)
-@given(frames=st.integers(1, 300), length=st.integers(1, 32), data=st.data())
-def test_windows_cover_everything_with_weights_that_sum_to_one(frames: int, length: int, data):
-    overlap = data.draw(st.integers(0, length // 2))
-    windows = frame_windows(frames, length, overlap)
-    total = np.zeros(frames)
-    for (start, stop), weight in zip(windows, window_weights(windows), strict=True):
-        assert stop - start == min(length, frames)
-        assert (weight > 0).all()
-        total[start:stop] += weight
-    np.testing.assert_allclose(total, 1, atol=1e-5)
-    for (_, stop), (start, _) in itertools.pairwise(windows):
-        assert stop - start >= overlap
 
 
 @pytest.mark.parametrize("prediction_type", ["sample", "epsilon", "v_prediction"])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from durian.errors import DurianError
 from durian.portrait.attributes import ATTRIBUTES, check_attribute
+
+if TYPE_CHECKING:
+    from durian.pipeline import DurianPipeline
 
 Checkpoint = Annotated[
     str, typer.Option(help="'mini' (part of the package), a checkpoint folder, or a repository on the hub.")
@@ -25,6 +29,34 @@ Seed = Annotated[int, typer.Option(min=0, help="Of the noise: the same seed give
 Frames = Annotated[
     int | None, typer.Option(min=1, help="Use only the first N driving frames.", show_default="all")
 ]
+
+
+class Precision(StrEnum):
+    """Of weights and computation."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+Dtype = Annotated[Precision, typer.Option(help="Of weights and computation; half precision is for GPUs.")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the network first: minutes, worth it for long videos.")
+]
+
+
+def load_pipeline(checkpoint: str, device: str | None, dtype: Precision, compile: bool) -> DurianPipeline:
+    """The pipeline of a checkpoint, as these options ask for it."""
+    import torch
+
+    from durian.pipeline import DurianPipeline
+
+    kinds = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
+    pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[dtype])
+    if compile:
+        typer.echo("The network is compiled: the first frames take minutes, the others less time.", err=True)
+        pipeline.compile()
+    return pipeline
 
 
 def parse_files(values: Sequence[str], option: str) -> dict[str, Path]:

@@ -295,11 +295,17 @@ class DenoisingUNet(UNetMotionModel):
 
         copies = shares = None
         if self.reference_copy is not None and references is not None:
+            exact = self.reference_copy.to_q.weight.dtype
+            if exact != self.conv_out.weight.dtype:  # see `Networks.lower_precision`
+                hidden = hidden.to(exact)
             place = (positions or {}).get(hidden.shape[2] * hidden.shape[3])
+            place = None if place is None else place.to(hidden)
             copies = blend_copies(self.reference_copy, hidden, place, references)
             hidden, shares = self.reference_copy(hidden, copies)
             copies = self.reference_copy.light(hidden, copies)
 
+        if hidden.dtype != sample.dtype and not torch.is_autocast_enabled(hidden.device.type):
+            hidden = hidden.to(sample.dtype)
         out = hidden
         if self.conv_norm_out is not None and self.conv_act is not None:
             out = self.conv_act(self.conv_norm_out(out))

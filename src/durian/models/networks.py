@@ -100,6 +100,20 @@ class Networks(nn.Module):
         """The same parts, shared, around another DNet."""
         return Networks(**{"attribute_net": None, **self.components(), "denoising_unet": denoising_unet})
 
+    def lower_precision(self, dtype: torch.dtype) -> Networks:
+        """Weights and computation in `dtype`, but where places are computed, which half precision would
+        blur: the position reader and what copies from the references."""
+        self.to(dtype)
+        for exact in (self.position_reader, self.denoising_unet.reference_copy):
+            if exact is not None:
+                exact.float()
+        return self
+
+    @property
+    def working_dtype(self) -> torch.dtype:
+        """Of latents and conditions in calls of DNet."""
+        return self.denoising_unet.conv_in.weight.dtype
+
     def attention_grid(self, latent_size: int) -> int:
         """Tokens a side at the finest spatial attention: the grid on which positions are wanted."""
         config = self.denoising_unet.config

@@ -122,7 +122,8 @@ class ReferenceNet(UNet2DConditionModel):
         positions = None
         if self.config["position_frequencies"] and canonical is not None:
             levels = len(self.config["block_out_channels"]) + (self.config["token_stride"].bit_length() - 1)
-            positions = encode_positions(canonical, self.config["position_frequencies"], levels)
+            encoded = encode_positions(canonical, self.config["position_frequencies"], levels)
+            positions = {count: place.to(latents) for count, place in encoded.items()}
         tokens: dict[str, Tensor] = {}
         inputs = torch.cat([latents, small], 1)
         seen = inputs if self.config["mask_channel"] else latents

@@ -18,6 +18,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from durian.models.merged_attention import merged_attention
 from durian.models.position_kernel import init_position_kernel
 from durian.models.reference_copy import CopySource, ReferenceCopy
 
@@ -78,6 +79,14 @@ class ReferenceCache:
             return self.bias[layer]
         key = self.keys[layer]
         return key.new_zeros(key.shape[0], 1, 1, key.shape[2])
+
+    def without_tokens(self) -> ReferenceCache:
+        """The cache with every token left out: the same as hidden in attention, and nothing is computed."""
+        return ReferenceCache(
+            {layer: key[:, :, :0] for layer, key in self.keys.items()},
+            {layer: value[:, :, :0] for layer, value in self.values.items()},
+            source=self.source and self.source.without_tokens(),
+        )
 
     def drop(self, keep: Bool[Tensor, " B"]) -> ReferenceCache:
         """The cache with every token hidden in those samples of the batch where `keep` is False."""
@@ -208,6 +217,8 @@ class SpatialAttention(nn.Module):
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, cache: ReferenceCache) -> Tensor:
         reference_key, reference_value = cache.keys[self.layer], cache.values[self.layer]
+        if cache.bias is None and not torch.is_grad_enabled():
+            return merged_attention(query, key, value, reference_key.to(key), reference_value.to(value))
         frames = query.shape[0] // reference_key.shape[0]
         keys = torch.cat([key, _per_frame(reference_key.to(key), frames)], 2)
         values = torch.cat([value, _per_frame(reference_value.to(value), frames)], 2)
@@ -281,7 +292,10 @@ def _copy_source(
     if not isinstance(copy, ReferenceCopy) or features.image is None:
         return None
     tokens = features.tokens[next(iter(spatial_layers(unet)))]  # the finest
-    source = copy.project(tokens, (features.positions or {}).get(tokens.shape[1]), features.image)
+    exact, place = copy.to_k.weight, (features.positions or {}).get(tokens.shape[1])
+    if exact.dtype != tokens.dtype and not torch.is_autocast_enabled(tokens.device.type):
+        tokens, place = tokens.to(exact), None if place is None else place.to(exact)
+    source = copy.project(tokens, place, features.image)
     if not selections:
         return source
     kept, padding = selections[tokens.shape[1]]

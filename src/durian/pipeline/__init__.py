@@ -1,5 +1,6 @@
 """From prepared inputs to frames."""
 
-from durian.pipeline.durian import DurianOutput, DurianPipeline
+from durian.pipeline.durian import AnimationOptions, DurianOutput, DurianPipeline
+from durian.pipeline.windows import Windows
 
-__all__ = ["DurianOutput", "DurianPipeline"]
+__all__ = ["AnimationOptions", "DurianOutput", "DurianPipeline", "Windows"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -14,10 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from durian.errors import DurianError
-from durian.models.autoencoder import decode_latents, latent_channels, spatial_factor
-from durian.models.networks import EncodedReference, Networks
+from durian.models.autoencoder import decode_latents, latent_channels
+from durian.models.networks import Networks
 from durian.models.presets import Preset
-from durian.models.spatial_attention import References
 from durian.pipeline.checkpoint import (
     load_networks,
     load_scheduler,
@@ -25,21 +27,38 @@ from durian.pipeline.checkpoint import (
     resolve_checkpoint,
     save_checkpoint,
 )
-from durian.pipeline.conditioning import (
-    draw_all,
-    keypoint_tensor,
-    position_tensor,
-    reference_tensors,
-)
-from durian.pipeline.sampling import sample_latents
-from durian.pipeline.windows import frame_windows, window_weights
-from durian.portrait.guidance import aligned_guidance
+from durian.pipeline.compiled import CompiledDenoise
+from durian.pipeline.conditioner import Conditioner, FrameConditions, Guidance
+from durian.pipeline.sampling import Frame, has_passes, sample_stream, seam_shifts
+from durian.pipeline.windows import Windows
 from durian.portrait.inputs import AnimationInputs, Reference
+from durian.portrait.keypoints import draw_keypoints
+from durian.portrait.motion_transfer import WARM_UP, MotionOptions, MotionTransfer, transfer_stream
+from durian.portrait.tracking import FaceTracker, track_face
 
-WINDOW = 16
-"""Frames denoised together, as in AnimateDiff."""
-OVERLAP = 4
-"""Frames that neighbouring windows share."""
+LIVE = Windows(length=8, stride=4, fade=0, grows=True)
+"""Four frames at once, and the four before them seen again: a delay of three frames."""
+
+
+class AnimationOptions(TypedDict, total=False):
+    """How to generate.
+
+    Attributes:
+        num_inference_steps: the checkpoint's own default if not given.
+        portrait_scale, attribute_scale: guidance on each reference; 1 is none and costs nothing.
+        guidance_interval: the part of the schedule in which guidance holds, 0 its begin and 1 its end.
+        seed: of the noise. The same seed gives the same frames on the same machine.
+        interpolate_to: attributes to blend towards (section 3.4).
+        drop_attribute_tokens: leave the attributes out of spatial attention (an ablation).
+    """
+
+    num_inference_steps: int | None
+    portrait_scale: float
+    attribute_scale: float
+    guidance_interval: tuple[float, float]
+    seed: int
+    interpolate_to: Mapping[str, Reference] | None
+    drop_attribute_tokens: bool
 
 
 @dataclass(frozen=True)
@@ -47,18 +66,6 @@ class DurianOutput:
     """The animation: one RGB image a frame."""
 
     frames: list[Image.Image]
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What DNet is told in one call: of both references, of the portrait alone, or of none.
-
-    `shown` says of portrait and attributes whether aligned guidance, where the model has it, shows them.
-    """
-
-    references: References | None
-    embedding: Float[Tensor, "1 L D"]
-    shown: tuple[bool, bool]
 
 
 class DurianPipeline:
@@ -76,6 +83,7 @@ class DurianPipeline:
         self.scheduler = scheduler
         self.size = size
         self.sampling_steps = sampling_steps
+        self._denoise: Callable[..., Tensor] = networks.denoise
 
     @classmethod
     def from_pretrained(
@@ -96,7 +104,7 @@ class DurianPipeline:
         chosen = choose_device(device)
         folder = resolve_checkpoint(checkpoint)
         index = read_index(folder)
-        networks = load_networks(folder).to(chosen, dtype)
+        networks = load_networks(folder).to(chosen).lower_precision(dtype)
         return cls(networks, load_scheduler(folder), index["size"], index["sampling_steps"])
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
@@ -104,13 +112,17 @@ class DurianPipeline:
         settings = Preset(self.size, {}, {}, {}, {}, {}, sampling_steps=self.sampling_steps)
         save_checkpoint(Path(folder), self.networks, self.scheduler, settings, dtype)
 
+    def compile(self) -> None:
+        """Compile DNet: the first window then takes minutes, and those after it less time (docs/speed.md)."""
+        self._denoise = CompiledDenoise(self.networks)
+
     @property
     def device(self) -> torch.device:
         return self.networks.denoising_unet.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.networks.denoising_unet.dtype
+        return self.networks.working_dtype
 
     @property
     def moves_by_image(self) -> bool:
@@ -127,11 +139,8 @@ class DurianPipeline:
         *,
         attribute_masks: Mapping[str, Image.Image] | None = None,
         portrait_mask: Image.Image | None = None,
-        num_inference_steps: int | None = None,
-        portrait_scale: float = 1.0,
-        attribute_scale: float = 1.0,
-        seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
+        **options: Unpack[AnimationOptions],
     ) -> DurianOutput:
         """From pictures to an animation.
 
@@ -141,7 +150,7 @@ class DurianPipeline:
             driving: the frames of the driving video.
             attribute_masks: where the attribute is in its picture, white on black; found if not given.
             portrait_mask: the portrait's own attributes, which give way (`M_init`); found if not given.
-            The others are those of `animate`.
+            progress: as in `animate`. options: see `AnimationOptions`.
 
         Raises:
             DurianError: no face in one of the pictures, or no mask to be found.
@@ -157,208 +166,212 @@ class DurianPipeline:
             attribute_masks=masks,
             portrait_mask=None if portrait_mask is None else _mask_array(portrait_mask),
         )
-        frames = self.animate(
-            inputs,
-            num_inference_steps=num_inference_steps,
-            portrait_scale=portrait_scale,
-            attribute_scale=attribute_scale,
-            seed=seed,
-            progress=progress,
-        )
+        frames = self.animate(inputs, progress=progress, **options)
         return DurianOutput([Image.fromarray(frame) for frame in frames])
 
-    @torch.no_grad()
     def animate(
         self,
         inputs: AnimationInputs,
         *,
-        num_inference_steps: int | None = None,
-        portrait_scale: float = 1.0,
-        attribute_scale: float = 1.0,
-        seed: int = 0,
-        interpolate_to: Mapping[str, Reference] | None = None,
-        interpolation: float | Float[np.ndarray, " F"] = 1.0,
-        drop_attribute_tokens: bool = False,
         keypoint_images: UInt8[np.ndarray, "F H W 3"] | None = None,
+        interpolation: float | Float[np.ndarray, " F"] = 1.0,
         progress: Callable[[int, int], None] | None = None,
+        **options: Unpack[AnimationOptions],
     ) -> UInt8[np.ndarray, "F H W 3"]:
-        """Generate the frames of prepared inputs.
+        """Generate the frames of prepared inputs, all at once. For long videos, see `animate_iter`.
 
         Args:
             inputs: at the model's size.
-            num_inference_steps: the checkpoint's own default if not given.
-            portrait_scale, attribute_scale: guidance on each reference; 1 is none and costs nothing.
-            seed: of the noise. The same seed gives the same frames on the same machine.
-            interpolate_to: attributes to blend towards (section 3.4).
+            keypoint_images: drawn in place of the keypoints' own (an ablation).
             interpolation: α in [0, 1]: 0 gives `inputs.attributes` alone and 1 `interpolate_to`; an array
                 changes it over the frames.
-            drop_attribute_tokens: leave the attributes out of spatial attention (an ablation).
-            keypoint_images: drawn in place of the keypoints' own (an ablation).
-            progress: called with (steps done, steps in all).
+            progress: called with (calls of the network done, calls in all).
+            options: see `AnimationOptions`.
 
         Raises:
             DurianError: inputs of another size, no attribute, no frame, or fewer than one step.
         """
-        steps = self.sampling_steps if num_inference_steps is None else num_inference_steps
-        self._check(inputs, steps)
-        grid = self.networks.attention_grid(self._latent_size)
-        portrait = self._encode("portrait", inputs.portrait, grid)
-        attributes = [self._encode("attribute", a, grid) for a in inputs.attributes.values()]
-        others = [self._encode("attribute", a, grid) for a in (interpolate_to or {}).values()]
-        images = draw_all(inputs.keypoints, self.size) if keypoint_images is None else keypoint_images
-        keypoints = keypoint_tensor(images, self.device).to(self.dtype)
-
         frames = len(inputs.keypoints)
-        length = min(WINDOW, self.networks.denoising_unet.config["motion_max_seq_length"])
-        windows = frame_windows(frames, length, min(OVERLAP, length // 2))
-        weights = window_weights(windows)
-        noise = self._noise(frames, seed)
-        alpha = np.broadcast_to(np.asarray(interpolation, np.float32), (frames,))
-        total, done = steps * len(windows), 0
-        result = np.zeros((frames, self.size, self.size, 3), np.float32)
-        for (start, stop), weight in zip(windows, weights, strict=True):
-            span = slice(start, stop)
-            blend = torch.from_numpy(np.stack([1 - alpha[span], alpha[span]])).to(self.device)
-            latents = sample_latents(
-                self._denoiser(
-                    self._conditions(portrait, attributes, others, blend, drop_attribute_tokens),
-                    keypoints[span],
-                    inputs,
-                    span,
-                    (portrait_scale, attribute_scale),
-                ),
-                type(self.scheduler).from_config(self.scheduler.config),
-                noise[:, :, span],
-                steps,
-                None if progress is None else lambda step, before=done: progress(before + step, total),
-            )
-            done += steps
-            decoded = self._decode(latents)
-            result[span] += decoded * weight[:, None, None, None]
-        return np.clip(np.round(result), 0, 255).astype(np.uint8)
-
-    def _check(self, inputs: AnimationInputs, steps: int) -> None:
-        if steps < 1:
-            raise DurianError(f"{steps} sampling steps: at least 1 is needed")
-        if len(inputs.keypoints) == 0:
+        if frames == 0:
             raise DurianError("the driving video has no frames")
-        if not inputs.attributes:
+        told = None
+        if progress is not None:
+            total = self.network_calls(frames, options.get("num_inference_steps"))
+            told = partial(_tell, progress, total)
+        made = self.animate_iter(
+            inputs.portrait,
+            inputs.attributes,
+            inputs.keypoints,
+            keypoint_images=keypoint_images,
+            interpolation=np.broadcast_to(np.asarray(interpolation, np.float32), (frames,)),
+            progress=told,
+            **options,
+        )
+        return np.stack(list(made))
+
+    @torch.no_grad()
+    def animate_iter(
+        self,
+        portrait: Reference,
+        attributes: Mapping[str, Reference],
+        keypoints: Iterable[Float[np.ndarray, "478 3"]],
+        *,
+        keypoint_images: Iterable[UInt8[np.ndarray, "H W 3"]] | None = None,
+        interpolation: float | Iterable[float] = 1.0,
+        progress: Callable[[int], None] | None = None,
+        windows: Windows | None = None,
+        **options: Unpack[AnimationOptions],
+    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """Generate frames one after the other; memory does not grow with the length of the video.
+
+        Args:
+            portrait, attributes: at the model's size.
+            keypoints: retargeted landmarks of each frame, read as they are needed.
+            keypoint_images: drawn in place of the keypoints' own, one for each.
+            interpolation: as in `animate`; one for all frames, or one for each.
+            progress: called with the number of calls of the network done.
+            windows: how the stream is cut; as in training, 16 frames, if not given.
+            options: see `AnimationOptions`.
+
+        Raises:
+            DurianError: at the first frame: references of another size, no attribute, or less than one step.
+        """
+        latents = self.latents_iter(
+            portrait,
+            attributes,
+            keypoints,
+            keypoint_images=keypoint_images,
+            interpolation=interpolation,
+            progress=progress,
+            windows=windows,
+            **options,
+        )
+        for frame in latents:
+            yield self._decode(frame)
+
+    @torch.no_grad()
+    def latents_iter(
+        self,
+        portrait: Reference,
+        attributes: Mapping[str, Reference],
+        keypoints: Iterable[Float[np.ndarray, "478 3"]],
+        *,
+        keypoint_images: Iterable[UInt8[np.ndarray, "H W 3"]] | None = None,
+        interpolation: float | Iterable[float] = 1.0,
+        progress: Callable[[int], None] | None = None,
+        windows: Windows | None = None,
+        **options: Unpack[AnimationOptions],
+    ) -> Iterator[Float[Tensor, "1 c 1 h w"]]:
+        """The latents of what `animate_iter` gives, which takes the same arguments."""
+        steps = options.get("num_inference_steps") or self.sampling_steps
+        self._check(portrait, attributes, options.get("num_inference_steps"))
+        guidance = Guidance(
+            options.get("portrait_scale", 1.0),
+            options.get("attribute_scale", 1.0),
+            options.get("guidance_interval", (0.0, 1.0)),
+        )
+        conditioner = Conditioner(
+            self.networks,
+            self.size,
+            portrait,
+            attributes,
+            options.get("interpolate_to"),
+            options.get("drop_attribute_tokens", False),
+            self._denoise,
+        )
+        noise_levels = self.scheduler.config["num_train_timesteps"]
+
+        def denoise(latents: Tensor, timestep: Tensor, frames: Sequence[FrameConditions]) -> Tensor:
+            done = 1 - (float(timestep) + 1) / noise_levels
+            return conditioner.predict(latents, timestep, frames, guidance, guidance.holds(max(done, 0)))
+
+        def conditions() -> Iterator[FrameConditions]:
+            alphas = interpolation if isinstance(interpolation, Iterable) else repeat(interpolation)
+            if keypoint_images is None:
+                for points, alpha in zip(keypoints, alphas, strict=False):
+                    yield conditioner.frame(points, draw_keypoints(points, self.size), float(alpha))
+            else:
+                for points, alpha, image in zip(keypoints, alphas, keypoint_images, strict=False):
+                    yield conditioner.frame(points, image, float(alpha))
+
+        noise = self._noise(options.get("seed", 0), conditioner.latent_size)
+        yield from sample_stream(
+            (Frame(start, given) for given, start in zip(conditions(), noise, strict=False)),
+            denoise,
+            self.scheduler,
+            steps,
+            (windows or Windows()).within(self.networks.denoising_unet.config["motion_max_seq_length"]),
+            None if progress is None else map(progress, count(1)).__next__,
+        )
+
+    def stream(
+        self,
+        portrait: Reference,
+        attributes: Mapping[str, Reference],
+        frames: Iterable[UInt8[np.ndarray, "H W 3"]],
+        *,
+        windows: Windows = LIVE,
+        warm_up: int = WARM_UP,
+        tracker: FaceTracker | None = None,
+        motion: MotionOptions | None = None,
+        **options: Unpack[AnimationOptions],
+    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """Live: a driver's frames in one by one, the animation's frames out one by one.
+
+        A frame comes out when at most `windows.delay` further frames have come in, whatever the number of
+        steps; only the first `warm_up` frames with a face, from which the driver's rest pose is read, are
+        waited for. A frame without a face holds the last motion. Memory does not grow.
+
+        Args:
+            portrait, attributes: at the model's size, see `durian.portrait.prepare.prepare`.
+            frames: of the driver, as a camera gives them.
+            windows: how many frames are made at once and how many are seen again.
+            warm_up: at least 1.
+            tracker: finds and follows the driver's face; of MediaPipe if not given.
+            motion: what of the driver's motion is taken over.
+            options: see `AnimationOptions`.
+        """
+        with ExitStack() as stack:
+            follow = tracker or stack.enter_context(FaceTracker())
+            faces = (face.landmarks for face in track_face(frames, follow, patience=0))
+            keypoints = transfer_stream(faces, MotionTransfer(portrait.landmarks, motion), warm_up)
+            yield from self.animate_iter(portrait, attributes, keypoints, windows=windows, **options)
+
+    def network_calls(self, frames: int, steps: int | None = None, windows: Windows | None = None) -> int:
+        """How many calls of the network (or, guided, groups of calls) a video of so many frames takes."""
+        steps = self.sampling_steps if steps is None else steps
+        longest = self.networks.denoising_unet.config["motion_max_seq_length"]
+        cut = (windows or Windows()).within(longest)
+        if not has_passes(self.scheduler):
+            return steps * cut.count(frames)
+        return sum(cut.count(frames, shift) for shift in seam_shifts(cut, steps))
+
+    def _check(self, portrait: Reference, attributes: Mapping[str, Reference], steps: int | None) -> None:
+        if steps is not None and steps < 1:
+            raise DurianError(f"{steps} sampling steps: at least 1 is needed")
+        if not attributes:
             raise DurianError("no attribute given: name at least one, for example hair")
-        for name, reference in {"portrait": inputs.portrait, **inputs.attributes}.items():
+        for name, reference in {"portrait": portrait, **attributes}.items():
             if reference.image.shape != (self.size, self.size, 3):
                 raise DurianError(
                     f"the {name} is {reference.image.shape[1]}×{reference.image.shape[0]} pixels and this "
                     f"checkpoint wants {self.size}×{self.size}"
                 )
 
-    @property
-    def _latent_size(self) -> int:
-        return self.size // spatial_factor(self.networks.vae)
-
-    def _encode(self, role: Any, reference: Reference, grid: int) -> EncodedReference:
-        tensors = reference_tensors(reference, role, grid, self.device)
-        return self.networks.encode_reference(
-            role,
-            tensors.image.to(self.dtype),
-            tensors.visible.to(self.dtype),
-            tensors.canonical.to(self.dtype),
-        )
-
-    def _noise(self, frames: int, seed: int) -> Float[Tensor, "1 c F h w"]:
+    def _noise(self, seed: int, latent_size: int) -> Iterator[Float[Tensor, "1 c 1 h w"]]:
         # Drawn on the CPU frame by frame, so that neither the device nor the length changes a frame's noise.
         generator = torch.Generator().manual_seed(seed)
-        shape = (1, latent_channels(self.networks.vae), 1, self._latent_size, self._latent_size)
-        noise = [torch.randn(shape, generator=generator) for _ in range(frames)]
-        return torch.cat(noise, 2).to(self.device, self.dtype)
+        shape = (1, latent_channels(self.networks.vae), 1, latent_size, latent_size)
+        while True:
+            yield torch.randn(shape, generator=generator).to(self.device)
 
-    def _conditions(
-        self,
-        portrait: EncodedReference,
-        attributes: Sequence[EncodedReference],
-        others: Sequence[EncodedReference],
-        blend: Float[Tensor, "2 F"],
-        drop_attributes: bool,
-    ) -> dict[str, Conditions]:
-        """The conditions of the full model and of the two unconditional ones of guidance.
+    def _decode(self, latents: Float[Tensor, "1 c 1 h w"]) -> UInt8[np.ndarray, "H W 3"]:
+        image = decode_latents(self.networks.vae, latents[:, :, 0].to(self.dtype))[0].float()
+        return ((image + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
 
-        These are what condition dropout shows in training (`durian.training.references`).
-        """
-        cache, embedding = self.networks.compose(portrait, attributes)
-        alone, _ = self.networks.compose(portrait, ())
-        nothing = torch.zeros_like(embedding)
-        full = Conditions(References((cache,)), embedding, (True, True))
-        if drop_attributes:
-            full = replace(full, references=References((alone,)))
-        elif others:
-            other_cache, other_embedding = self.networks.compose(portrait, others)
-            alpha = blend[1].mean().to(embedding)
-            # Embeddings of unlike numbers of attributes can't be added; both ends are then attended to.
-            if other_embedding.shape == embedding.shape:
-                mixed = (1 - alpha) * embedding + alpha * other_embedding
-            else:
-                mixed = torch.cat([(1 - alpha) * embedding, alpha * other_embedding], 1)
-            full = Conditions(References((cache, other_cache), blend), mixed, (True, True))
-        # Not None: the networks have been shown hidden references, and what is not in attention may use them.
-        never = torch.zeros(1, dtype=torch.bool, device=self.device)
-        nobody, _ = self.networks.compose(portrait, (), keep_portrait=never)
-        return {
-            "full": full,
-            "portrait": Conditions(References((alone,)), nothing, (True, False)),
-            "none": Conditions(References((nobody,)), nothing, (False, False)),
-        }
 
-    def _denoiser(
-        self,
-        conditions: dict[str, Conditions],
-        keypoints: Float[Tensor, "F 3 H W"],
-        inputs: AnimationInputs,
-        span: slice,
-        scales: tuple[float, float],
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        unet = self.networks.denoising_unet
-        grid = self.networks.attention_grid(self._latent_size)
-        features = self.networks.keypoint_guider(keypoints)
-        canonical = guidance = None
-        if unet.config["position_frequencies"] and self.networks.position_reader is None:
-            canonical = position_tensor(inputs.keypoints[span], self.size, grid, self.device).to(self.dtype)
-        positions = self.networks.frame_positions(keypoints, canonical)
-        if unet.config["guidance_channels"]:
-            warped = aligned_guidance(
-                inputs.portrait, inputs.attributes.values(), inputs.keypoints[span], self._latent_size
-            )
-            guidance = torch.from_numpy(warped).to(self.device, self.dtype)
-
-        def predict(latents: Tensor, timestep: Tensor, name: str) -> Tensor:
-            c = conditions[name]
-            shown = None
-            if guidance is not None:
-                halves = torch.tensor(c.shown, device=self.device).repeat_interleave(guidance.shape[1] // 2)
-                shown = guidance * halves[:, None, None]
-            return self.networks.denoise(
-                latents, timestep, c.references, c.embedding, features, positions, shown
-            )
-
-        portrait_scale, attribute_scale = scales
-
-        def denoise(latents: Tensor, timestep: Tensor) -> Tensor:
-            # Guidance on each reference apart, as Brooks et al. (2023) do for an image and a text:
-            # e(∅) + s_port (e(port) - e(∅)) + s_attr (e(port, attr) - e(port)).
-            full = predict(latents, timestep, "full")
-            if portrait_scale == 1 and attribute_scale == 1:
-                return full
-            portrait = predict(latents, timestep, "portrait")
-            guided = portrait + attribute_scale * (full - portrait)
-            if portrait_scale == 1:
-                return guided
-            none = predict(latents, timestep, "none")
-            return guided + (portrait_scale - 1) * (portrait - none)
-
-        return denoise
-
-    def _decode(self, latents: Float[Tensor, "1 c F h w"]) -> Float[np.ndarray, "F H W 3"]:
-        frames = [decode_latents(self.networks.vae, latents[:, :, i]) for i in range(latents.shape[2])]
-        images = torch.cat(frames).float().permute(0, 2, 3, 1).cpu().numpy()
-        return (images + 1) * 127.5
+def _tell(progress: Callable[[int, int], None], total: int, done: int) -> None:
+    progress(done, total)
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

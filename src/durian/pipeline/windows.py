@@ -1,40 +1,112 @@
-"""Overlapping windows of frames, for videos longer than the motion modules see at once."""
+"""Overlapping windows of frames, for videos longer than the motion modules see at once.
+
+Frames come and go one by one: nothing here grows with the length of the video.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import Tensor
+
+from durian.errors import DurianError
+
+T = TypeVar("T")
 
 
-def frame_windows(frames: int, length: int, overlap: int) -> list[tuple[int, int]]:
-    """Windows [start, stop) of at most `length` frames that cover all frames.
+@dataclass(frozen=True)
+class Windows:
+    """How a stream of frames is cut into windows.
 
-    Neighbours share at least `overlap` frames; all but a lone window have the full length.
+    Attributes:
+        length: frames that are denoised together, at most.
+        stride: frames by which a window moves on; the others are the ones before, seen again.
+        fade: of the frames seen again, how many are made again and cross-faded; they are given out one
+            window later.
+        grows: whether the first window has only `stride` frames, as where the first frames are wanted at
+            once; else it has `length`.
     """
-    if frames <= length:
-        return [(0, frames)]
-    count = -(-(frames - overlap) // (length - overlap))
-    starts = np.linspace(0, frames - length, count).round().astype(int)
-    return [(int(start), int(start) + length) for start in starts]
+
+    length: int = 16  # as in AnimateDiff
+    stride: int = 12
+    fade: int = 4
+    grows: bool = False
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.stride <= self.length and 0 <= self.fade <= self.length - self.stride):
+            raise DurianError(
+                f"windows of {self.length} frames that move by {self.stride} and fade over {self.fade}: "
+                f"stride + fade may be at most the length, and the stride at least 1"
+            )
+
+    @property
+    def delay(self) -> int:
+        """How many further frames must have come, at most, before a frame is given out by one pass."""
+        return self.stride - 1 + self.fade if self.grows else self.length - 1
+
+    def within(self, length: int) -> Windows:
+        """These windows for motion modules that see at most `length` frames."""
+        if self.length <= length:
+            return self
+        fade = min(self.fade, length // 2)
+        return Windows(length, min(self.stride, length - fade), fade, self.grows)
+
+    def count(self, frames: int, shift: int = 0) -> int:
+        """Number of windows of a video of so many frames."""
+        first = self.stride if self.grows else self.length
+        if frames <= first:
+            return 1
+        rest = frames - first
+        return 1 + math.ceil(rest / self.stride) if not shift else 2 + math.ceil((rest - shift) / self.stride)
 
 
-def window_weights(windows: list[tuple[int, int]]) -> list[Float[np.ndarray, " f"]]:
-    """Weights of each window's frames that fade over the overlaps and sum to 1 at every frame."""
-    ramps = []
-    for index, (start, stop) in enumerate(windows):
-        position = np.arange(start, stop) + 0.5
-        ramp = np.ones(stop - start)
-        if index > 0:
-            shared = windows[index - 1][1] - start
-            ramp = np.minimum(ramp, (position - start) / max(shared, 1))
-        if index < len(windows) - 1:
-            shared = stop - windows[index + 1][0]
-            ramp = np.minimum(ramp, (stop - position) / max(shared, 1))
-        ramps.append(ramp)
-    total = np.zeros(windows[-1][1])
-    for (start, stop), ramp in zip(windows, ramps, strict=True):
-        total[start:stop] += ramp
-    return [
-        (ramp / total[start:stop]).astype(np.float32)
-        for (start, stop), ramp in zip(windows, ramps, strict=True)
-    ]
+def slide(
+    frames: Iterable[T],
+    process: Callable[[Sequence[T]], Sequence[Tensor]],
+    windows: Windows,
+    shift: int = 0,
+) -> Iterator[tuple[T, Tensor]]:
+    """Process frames in windows, and give out each with its result as soon as no window will change it.
+
+    Every window reaches back to its full length, the last one too, so that all have one shape.
+
+    Args:
+        frames: read as they are needed.
+        process: a result for each frame of a window.
+        shift: where given, by how much the second window moves on in place of the stride. It moves all
+            borders after it, so that the seams of several passes lie at different frames.
+    """
+    seen: deque[T] = deque(maxlen=windows.length)
+    pending: list[tuple[T, Tensor]] = []
+    new, due = 0, windows.stride if windows.grows else windows.length
+    moves = shift or windows.stride
+    for frame in frames:
+        seen.append(frame)
+        new += 1
+        if new < due:
+            continue
+        made = _renew(pending, list(seen), process(list(seen)), new)
+        settled = len(made) - min(windows.fade, len(made))
+        pending = made[settled:]
+        new, due, moves = 0, moves, windows.stride
+        yield from made[:settled]
+    if new:
+        pending = _renew(pending, list(seen), process(list(seen)), new)
+    yield from pending
+
+
+def _renew(
+    pending: list[tuple[T, Tensor]], window: list[T], results: Sequence[Tensor], new: int
+) -> list[tuple[T, Tensor]]:
+    """The pending results faded over to the new ones, and after them the results of the new frames."""
+    count = len(pending)
+    made = list(zip(window, results, strict=True))[len(window) - count - new :]
+    for index, (_, old) in enumerate(pending):
+        weight = math.sin(math.pi / 2 * (index + 0.5) / count) ** 2
+        frame, result = made[index]
+        made[index] = (frame, old + weight * (result - old))
+    return made

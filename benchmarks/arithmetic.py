@@ -1,0 +1,105 @@
+"""What a model asks of a machine, on paper: products of every part, counted on torch's meta device.
+
+    uv run python benchmarks/arithmetic.py sd15 --steps 4 --fps 25 --peak 989
+    uv run python benchmarks/arithmetic.py mini --steps 4 --fps 8 --peak 0.12
+
+Nothing is computed, so any model can be asked for on any machine. FLOPs are two for a multiply-add, of
+matrix products, convolutions and attention; normalisation and activations are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch.utils.flop_counter import FlopCounterMode
+
+from durian.models.autoencoder import decode_latents, latent_channels, spatial_factor
+from durian.models.presets import PRESETS
+from durian.models.spatial_attention import References
+from durian.pipeline import Windows
+
+
+class Model(StrEnum):
+    """The presets."""
+
+    sd15 = "sd15"
+    mini = "mini"
+
+
+def flops(work: Callable[[], Any]) -> int:
+    """Of one call."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def main(
+    model: Model,
+    steps: int = 4,
+    fps: Annotated[float, typer.Option(help="Frames a second that are wanted.")] = 25.0,
+    peak: Annotated[float, typer.Option(help="Of the machine, in TFLOP/s.")] = 989.0,
+    attributes: int = 1,
+) -> None:
+    """Print GFLOPs by part, and the share of the machine's peak that the wanted speed takes."""
+    preset, windows = PRESETS[model], Windows()
+    with torch.device("meta"), torch.no_grad():
+        networks = preset.build(temporal=True).eval()
+        factor = spatial_factor(networks.vae)
+        side, frames = preset.size // factor, windows.length
+        grid = networks.attention_grid(side)
+        image, visible = (
+            torch.empty(1, 3, preset.size, preset.size),
+            torch.empty(1, 1, preset.size, preset.size),
+        )
+        canonical = torch.empty(1, grid, grid, 2)
+        # Which tokens a mask leaves is not known on paper: all.
+        for net in (networks.portrait_net, networks.attribute_net):
+            if net is not None:
+                net.register_to_config(drop_masked_tokens=False)
+        person = networks.encode_reference("portrait", image, visible, canonical)
+        worn = [networks.encode_reference("attribute", image, visible, canonical)] * attributes
+        cache, embedding = networks.compose(person, worn)
+        drawn = torch.empty(frames, 3, preset.size, preset.size)
+        positions = networks.frame_positions(drawn, canonical.expand(frames, -1, -1, -1))
+        features = networks.keypoint_guider(drawn)
+        latents = torch.empty(1, latent_channels(networks.vae), frames, side, side)
+        timestep = torch.empty((), dtype=torch.long)
+
+        def references() -> None:
+            networks.encode_reference("portrait", image, visible, canonical)
+            for _ in range(attributes):
+                networks.encode_reference("attribute", image, visible, canonical)
+
+        def keypoints() -> None:
+            networks.frame_positions(drawn, canonical.expand(frames, -1, -1, -1))
+            networks.keypoint_guider(drawn)
+
+        def denoise() -> None:
+            networks.denoise(latents, timestep, References((cache,)), embedding, features, positions)
+
+        once = flops(references)
+        given = flops(keypoints) / frames
+        step = flops(denoise) / frames
+        decoded = flops(lambda: decode_latents(networks.vae, latents[:, :, 0]))
+    repeated = windows.length / windows.stride  # frames that two windows share are computed twice
+    frame = given + steps * step * repeated + decoded
+    parts = {
+        "references, once": once,
+        "keypoints, a frame": given,
+        "DNet, a frame and step": step,
+        "decoding, a frame": decoded,
+        f"a frame at {steps} steps, windows of {windows.length} that move by {windows.stride}": frame,
+    }
+    print(f"{model}, {preset.size}×{preset.size} pixels, {attributes} attribute(s), no guidance")
+    for name, value in parts.items():
+        print(f"  {name:<60}{value / 1e9:12.2f} GFLOP")
+    wanted = frame * fps / 1e12
+    print(f"  {fps:g} frames/s take {wanted:.3f} TFLOP/s, {wanted / peak:.1%} of {peak:g} TFLOP/s")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,241 @@
+"""Time, memory and arithmetic of the pipeline beside the peers' scheme (`yardstick.py`), at equal frames.
+
+    uv run python benchmarks/speed.py mini thin-sd15
+    uv run python benchmarks/speed.py mini --steps 1 --compile
+    uv run python benchmarks/speed.py sd15 --device cuda --dtype bf16 --frames 16
+
+Both run in turn in this process on the same inputs; ratios are medians over the rounds, and they are what to
+compare: seconds depend on what else the machine does. CPU times are processor times. Memory is that of all
+tensors alive at once beyond the weights, counted in a run apart (on a GPU: the allocator's peak). FLOPs are
+torch's count of products, two for a multiply-add.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parent))
+from train_memory import LiveMemory
+from yardstick import Yardstick
+
+from durian.demo import SAMPLES
+from durian.models.presets import PRESETS, SD15, Preset
+from durian.pipeline import AnimationOptions, DurianPipeline
+from durian.portrait.geometry import face_template
+from durian.portrait.inputs import AnimationInputs, Reference
+from durian.video import read_image
+
+TOLERANCE = 1e-3
+THIN = SD15.changed(
+    {
+        "size": 256,
+        "unet": {"sample_size": 32, "block_out_channels": (64, 128, 256, 256)},
+        "keypoint_guider": {"out_channels": 64},
+        "vae": {"block_out_channels": (32, 64, 128, 128), "sample_size": 256},
+        "attribute_encoder": {
+            "clip_config": {
+                "hidden_size": 128,
+                "intermediate_size": 512,
+                "num_hidden_layers": 4,
+                "num_attention_heads": 4,
+                "patch_size": 14,
+                "image_size": 224,
+                "projection_dim": 768,
+            }
+        },
+    }
+)
+"""`sd15` with a fifth of its widths, at 256×256."""
+
+
+class Model(StrEnum):
+    """What can be measured."""
+
+    mini = "mini"
+    thin = "thin-sd15"
+    sd15 = "sd15"
+
+
+@dataclass
+class Measured:
+    """One way of working: seconds and processor seconds of each round, bytes, FLOPs."""
+
+    wall: list[float]
+    cpu: list[float]
+    memory: int = 0
+    flops: int = 0
+
+
+def load(model: Model, device: str, dtype: torch.dtype) -> DurianPipeline:
+    """The packaged `mini`, or a random network: speed does not depend on weights."""
+    if model is Model.mini:
+        return DurianPipeline.from_pretrained("mini", device=device, dtype=dtype)
+    preset: Preset = {Model.thin: THIN, Model.sd15: PRESETS["sd15"]}[model]
+    torch.manual_seed(0)
+    with torch.device(device):
+        networks = preset.build(temporal=True)
+    for parameter in networks.parameters():  # layers that start at zero would hide differences
+        if not parameter.detach().any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    scheduler = preset.scheduler_class(**preset.scheduler)
+    return DurianPipeline(networks.lower_precision(dtype), scheduler, preset.size, preset.sampling_steps)
+
+
+def sample_inputs(size: int, frames: int) -> AnimationInputs:
+    """The packaged pictures with landmarks of the mean face, which moves to the right."""
+
+    def reference(name: str, low: float, high: float) -> Reference:
+        from PIL import Image
+
+        image = np.asarray(Image.fromarray(read_image(SAMPLES / f"{name}.png")).resize((size, size)))
+        mask = np.zeros((size, size), np.float32)
+        mask[int(low * size) : int(high * size)] = 1
+        landmarks = face_template() * size / 4
+        landmarks[:, :2] += size / 2
+        return Reference(image, mask, landmarks.astype(np.float32))
+
+    portrait, hair = reference("portrait", 0, 0.25), reference("hair", 0, 0.3)
+    steps = np.zeros((frames, 1, 3), np.float32)
+    steps[:, 0, 0] = np.linspace(0, size / 10, frames)
+    return AnimationInputs(portrait, {"hair": hair}, portrait.landmarks[None] + steps)
+
+
+def matrix_throughput(device: str, dtype: torch.dtype, side: int = 1024) -> float:
+    """FLOPs a second of products of square matrices; on a CPU of processor seconds."""
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(10):
+        begin = _clock(device)
+        for _ in range(5):
+            a @ b
+        best = max(best, 5 * 2 * side**3 / (_clock(device) - begin))
+    return best
+
+
+def _clock(device: str) -> float:
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(work: Callable[[], Any], device: str, into: Measured) -> None:
+    """One round."""
+    wall, cpu = time.perf_counter(), _clock(device)
+    work()
+    into.cpu.append(_clock(device) - cpu)
+    into.wall.append(time.perf_counter() - wall)
+
+
+def measure_memory(work: Callable[[], Any], device: str) -> int:
+    if device != "cpu":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return torch.cuda.max_memory_allocated() - before
+    with LiveMemory() as memory:
+        work()
+    return memory.peak
+
+
+def compare(
+    model: Model,
+    frames: int,
+    steps: int,
+    scale: float,
+    rounds: int,
+    device: str,
+    dtype: torch.dtype,
+    compile: bool,
+) -> tuple[str, ...]:
+    """One row of the table."""
+    pipeline = load(model, device, dtype)
+    inputs = sample_inputs(pipeline.size, frames)
+    other = Yardstick(pipeline)
+    options = AnimationOptions(num_inference_steps=steps, portrait_scale=scale, attribute_scale=scale)
+
+    def ours() -> Any:
+        return pipeline.animate(inputs, **options)
+
+    def theirs() -> Any:
+        return other.decode(other.latents(inputs, steps, (scale, scale)))
+
+    with FlopCounterMode(display=False) as counter:
+        made = pipeline.latents_iter(inputs.portrait, inputs.attributes, inputs.keypoints, **options)
+        latents: Tensor = torch.cat(list(made), 2)
+    flops = counter.get_total_flops()
+    with FlopCounterMode(display=False) as counter:
+        wanted = other.latents(inputs, steps, (scale, scale))
+    difference = float((latents - wanted).abs().max())
+    if dtype == torch.float32 and difference > TOLERANCE:
+        raise SystemExit(f"{model}: latents differ by {difference:.2g}, more than {TOLERANCE:g}")
+    mine, peers = Measured([], [], flops=flops), Measured([], [], flops=counter.get_total_flops())
+    mine.memory, peers.memory = measure_memory(ours, device), measure_memory(theirs, device)
+    if compile:
+        pipeline.compile()
+        ours()
+    for _ in range(rounds):
+        measure(ours, device, mine)
+        measure(theirs, device, peers)
+    per_frame = statistics.median(mine.cpu) / frames
+    reached = mine.flops / frames / per_frame / matrix_throughput(device, dtype)
+    return (
+        f"{model}{', compiled' if compile else ''}",
+        str(steps),
+        f"{scale:g}",
+        f"{difference:.1e}",
+        f"{_ratio(peers.cpu, mine.cpu):.2f}",
+        f"{_ratio(peers.wall, mine.wall):.2f}",
+        f"{peers.memory / mine.memory:.2f}",
+        f"{peers.flops / mine.flops:.2f}",
+        f"{mine.flops / frames / 1e9:.1f}",
+        f"{per_frame * 1e3:.0f}",
+        f"{reached:.0%}",
+    )
+
+
+def _ratio(theirs: list[float], ours: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+
+
+def main(
+    models: Annotated[list[Model], typer.Argument()],
+    frames: int = 8,
+    steps: int = 1,
+    scale: Annotated[list[float] | None, typer.Option(help="Of both references; repeat.")] = None,
+    rounds: int = 3,
+    device: str = "cpu",
+    dtype: str = "fp32",
+    threads: int = 1,
+    compile: Annotated[bool, typer.Option("--compile")] = False,
+) -> None:
+    """Print a row for each model and guidance scale."""
+    torch.set_num_threads(threads)
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    columns = ("model", "steps", "scale", "latents differ", "time", "wall time", "memory", "FLOPs")
+    own = ("GFLOP/frame", "ms/frame", "of matmul")
+    table = Table(*columns, *own, title="yardstick ÷ durian, then durian", title_justify="left")
+    for model in models:
+        for each in scale or [1.0, 1.5]:
+            table.add_row(*compare(model, frames, steps, each, rounds, device, kind, compile))
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

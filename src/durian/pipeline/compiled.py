@@ -1,0 +1,38 @@
+"""DNet compiled, with a way back."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+from torch._inductor.exc import InductorError
+
+from durian.models.networks import Networks
+
+
+class CompiledDenoise:
+    """`Networks.denoise` by `torch.compile`, each shape of inputs once.
+
+    The first call of every shape compiles, which takes minutes on a CPU; a video has one shape, and one more
+    for each kind of row that guidance needs. Where nothing can be compiled (no C++ compiler, no Triton) it
+    warns once and goes on uncompiled.
+    """
+
+    def __init__(self, networks: Networks):
+        self._plain = networks.denoise
+        self._compiled = torch.compile(networks.denoise, dynamic=False)
+        self._works = True
+
+    def __call__(self, *args: Any) -> Tensor:
+        if not self._works:
+            return self._plain(*args)
+        try:
+            return self._compiled(*args)
+        except (TorchDynamoException, InductorError) as error:
+            self._works = False
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            warnings.warn(f"the network cannot be compiled here ({reason}): going on without", stacklevel=2)
+            return self._plain(*args)

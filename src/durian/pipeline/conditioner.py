@@ -1,0 +1,214 @@
+"""What DNet is told: of the references once per animation, of each frame once per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from durian.errors import DurianError
+from durian.models.autoencoder import spatial_factor
+from durian.models.networks import EncodedReference, Networks
+from durian.models.spatial_attention import ReferenceCache, References
+from durian.pipeline.conditioning import keypoint_tensor, position_tensor, reference_tensors
+from durian.portrait.guidance import aligned_guidance
+from durian.portrait.inputs import Reference
+
+
+@dataclass(frozen=True)
+class FrameConditions:
+    """What DNet is told of one frame, in every step alike.
+
+    Attributes:
+        features: of the keypoint guider.
+        positions: encoded positions by number of tokens; empty where the option is off.
+        guidance: aligned guidance, None without.
+        alpha: of interpolation.
+    """
+
+    features: Float[Tensor, "1 C h w"]
+    positions: Mapping[int, Float[Tensor, "1 N P"]]
+    guidance: Float[Tensor, "1 G h w"] | None
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Guidance on each reference apart, as Brooks et al. (2023) do for an image and a text.
+
+    Attributes:
+        portrait, attribute: scales; 1 is none and costs nothing.
+        interval: the part of the schedule where it holds, 0 the begin and 1 the end; elsewhere it costs
+            nothing (Kynkäänniemi et al., 2024).
+    """
+
+    portrait: float = 1.0
+    attribute: float = 1.0
+    interval: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        low, high = self.interval
+        if not 0 <= low <= high <= 1:
+            raise DurianError(
+                f"guidance from {low:g} to {high:g} of the schedule: both must be in 0 … 1, in this order"
+            )
+
+    def holds(self, done: float) -> bool:
+        """Whether guidance is asked for where this part of the schedule is done."""
+        return (self.portrait != 1 or self.attribute != 1) and self.interval[0] <= done <= self.interval[1]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One of the predictions that guidance combines.
+
+    `shown` says of portrait and attributes whether aligned guidance, where the model has it, shows them.
+    """
+
+    branches: tuple[ReferenceCache, ...]
+    embeddings: tuple[Float[Tensor, "1 L D"], ...]
+    shown: tuple[bool, bool]
+
+
+class Conditioner:
+    """The references of one animation, read once, and the network's predictions under them.
+
+    Args:
+        networks: the model.
+        size: side of its images in pixels.
+        portrait, attributes: at the model's size.
+        others: attributes to interpolate to (section 3.4); none without interpolation.
+        drop_attribute_tokens: leave the attributes out of spatial attention (an ablation).
+        denoise: in place of `networks.denoise`, which it must equal.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        size: int,
+        portrait: Reference,
+        attributes: Mapping[str, Reference],
+        others: Mapping[str, Reference] | None = None,
+        drop_attribute_tokens: bool = False,
+        denoise: Callable[..., Tensor] | None = None,
+    ):
+        self._networks = networks
+        self._denoise = denoise or networks.denoise
+        self._size = size
+        self._latent_size = size // spatial_factor(networks.vae)
+        self._grid = networks.attention_grid(self._latent_size)
+        self._portrait, self._attributes = portrait, attributes
+        self.device, self.dtype = networks.denoising_unet.device, networks.working_dtype
+        person = self._encode("portrait", portrait)
+        worn = [self._encode("attribute", each) for each in attributes.values()]
+        cache, embedding = networks.compose(person, worn)
+        # Guidance starts from what condition dropout shows in training (`durian.training.references`).
+        alone, _ = networks.compose(person, ())
+        nothing = (torch.zeros_like(embedding),)
+        branches, embeddings = (cache,), (embedding,)
+        if drop_attribute_tokens:
+            branches = (alone,)
+        elif others:
+            ends = networks.compose(person, [self._encode("attribute", each) for each in others.values()])
+            branches, embeddings = (cache, ends[0]), (embedding, ends[1])
+        self._full = _Row(branches, embeddings, (True, True))
+        self._alone = _Row((alone,), nothing, (True, False))
+        self._nobody = _Row((networks.compose_nothing(person),), nothing, (False, False))
+
+    @property
+    def latent_size(self) -> int:
+        """Latent cells a side."""
+        return self._latent_size
+
+    def _encode(self, role: str, reference: Reference) -> EncodedReference:
+        tensors = reference_tensors(reference, role, self._grid, self.device)
+        return self._networks.encode_reference(
+            role,  # ty: ignore[invalid-argument-type]
+            tensors.image.to(self.dtype),
+            tensors.visible.to(self.dtype),
+            tensors.canonical,
+        )
+
+    def frame(
+        self,
+        keypoints: Float[np.ndarray, "478 3"],
+        image: UInt8[np.ndarray, "H W 3"],
+        alpha: float = 1.0,
+    ) -> FrameConditions:
+        """Read one frame's keypoints and their drawing."""
+        networks = self._networks
+        drawn = keypoint_tensor(image[None], self.device)
+        config = networks.denoising_unet.config
+        canonical = guidance = None
+        if config["position_frequencies"] and networks.position_reader is None:
+            canonical = position_tensor(keypoints[None], self._size, self._grid, self.device)
+        positions = networks.frame_positions(drawn, canonical)
+        if config["guidance_channels"]:
+            warped = aligned_guidance(
+                self._portrait, self._attributes.values(), keypoints[None], self._latent_size
+            )
+            guidance = torch.from_numpy(warped).to(self.device, self.dtype)
+        return FrameConditions(
+            networks.keypoint_guider(drawn.to(self.dtype)),
+            {count: place.to(self.dtype) for count, place in positions.items()},
+            guidance,
+            alpha,
+        )
+
+    def predict(
+        self,
+        latents: Float[Tensor, "1 c F h w"],
+        timestep: Tensor,
+        frames: Sequence[FrameConditions],
+        guidance: Guidance,
+        guided: bool,
+    ) -> Float[Tensor, "1 c F h w"]:
+        """The prediction for a window, guided or not.
+
+        e(∅) + s_port (e(port) - e(∅)) + s_attr (e(port, attr) - e(port)); what is multiplied by 0 is not
+        computed. The rows run one after the other, each with its own references: in one batch, those with
+        fewer references would have to attend to hidden tokens.
+        """
+        features = torch.cat([frame.features for frame in frames])
+        positions = {
+            count: torch.cat([frame.positions[count] for frame in frames]) for count in frames[0].positions
+        }
+        warped = [frame.guidance for frame in frames if frame.guidance is not None]
+        aligned = torch.cat(warped) if warped else None
+        alpha = torch.tensor([frame.alpha for frame in frames], device=self.device)
+        low = latents.to(self.dtype)
+
+        def row(row: _Row) -> Tensor:
+            shown = aligned
+            if aligned is not None and not all(row.shown):
+                halves = torch.tensor(row.shown, device=self.device).repeat_interleave(aligned.shape[1] // 2)
+                shown = aligned * halves[:, None, None]
+            references, embedding = _interpolated(row, alpha)
+            predicted = self._denoise(low, timestep, references, embedding, features, positions, shown)
+            return predicted.to(latents.dtype)
+
+        full = row(self._full)
+        if not guided:
+            return full
+        portrait = row(self._alone)
+        result = portrait + guidance.attribute * (full - portrait)
+        if guidance.portrait == 1:
+            return result
+        return result + (guidance.portrait - 1) * (portrait - row(self._nobody))
+
+
+def _interpolated(row: _Row, alpha: Float[Tensor, " F"]) -> tuple[References, Float[Tensor, "1 L D"]]:
+    if len(row.branches) == 1:
+        return References(row.branches), row.embeddings[0]
+    start, end = row.embeddings
+    mean = alpha.mean().to(start)
+    # Embeddings of unlike numbers of attributes can't be added; both ends are then attended to.
+    if start.shape == end.shape:
+        mixed = (1 - mean) * start + mean * end
+    else:
+        mixed = torch.cat([(1 - mean) * start, mean * end], 1)
+    return References(row.branches, torch.stack([1 - alpha, alpha])), mixed
