@@ -16,8 +16,9 @@ from transformers import (
     Sapiens2ForSemanticSegmentation,
 )
 
+from durian.cli.mask_options import parse_mask_options
 from durian.errors import DurianError
-from durian.portrait.click import ClickMasker, parse_click
+from durian.portrait.click import ClickMasker
 from durian.portrait.geometry import face_template
 from durian.portrait.mask_cleaning import clean_mask
 from durian.portrait.network_images import NetworkImages
@@ -129,10 +130,17 @@ def test_a_click_asks_about_its_place(sam: Path) -> None:
 
 
 def test_clicks_in_words() -> None:
-    assert parse_click("310,95.5") == (310, 95.5)
-    for text in ("", "3", "a,b", "1,2,3", "nan,4"):
-        with pytest.raises(DurianError, match="write X,Y"):
-            parse_click(text)
+    files = {"hair": Path("hair.jpg"), "hat": Path("hat.jpg")}
+    masks, clicks = parse_mask_options(files, ["hat=mask.png"], ["hair=310,95.5", "hair=3,4"])
+    assert masks == {"hat": Path("mask.png")}
+    assert clicks == {"hair": [(310, 95.5), (3, 4)]}
+    for text in ("hair", "hair=", "hair=3", "hair=a,b", "hair=1,2,3"):
+        with pytest.raises(DurianError, match="write it as NAME=X,Y"):
+            parse_mask_options(files, [], [text])
+    with pytest.raises(DurianError, match="no --attribute glasses"):
+        parse_mask_options(files, [], ["glasses=1,2"])
+    with pytest.raises(DurianError, match="leave one of them out"):
+        parse_mask_options(files, ["hair=mask.png"], ["hair=1,2"])
 
 
 def test_a_click_model_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:

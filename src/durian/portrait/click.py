@@ -15,21 +15,6 @@ CLICK_MODEL = "facebook/sam2.1-hiera-tiny"
 Point = tuple[float, float]
 
 
-def parse_click(text: str) -> Point:
-    """`X,Y` in pixels.
-
-    Raises:
-        DurianError: it is something else.
-    """
-    try:
-        x, y = (float(part) for part in text.split(","))
-        if not np.isfinite((x, y)).all():
-            raise ValueError
-    except ValueError:
-        raise DurianError(f"click {text!r}: write X,Y in pixels of the picture, such as 310,95") from None
-    return x, y
-
-
 class ClickMasker:
     """SAM 2 (transformers' `Sam2Model`).
 

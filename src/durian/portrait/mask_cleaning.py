@@ -46,7 +46,7 @@ def _without_small(mask: np.ndarray, least: float, spare_largest: bool) -> np.nd
     if spare_largest and count > 1:
         large[1 + int(areas[1:].argmax())] = True
     large[0] = False
-    return large[parts]
+    return np.isin(parts, np.flatnonzero(large))
 
 
 def _disc(radius: float) -> np.ndarray:

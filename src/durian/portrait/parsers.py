@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -179,7 +180,8 @@ class ParsedMasks:
         return clean_mask(mask, landmarks)
 
 
-def open_masker(name: str, device: str | None = None) -> AttributeMasker:
+@contextmanager
+def open_masker(name: str, device: str | None = None) -> Generator[AttributeMasker]:
     """What finds attributes in photos by the parser that `--parser` names, see `open_parser`."""
-    fallback = FallbackMasker()
-    return fallback if name == BUILTIN else ParsedMasks(open_parser(name, device), fallback)
+    with FallbackMasker() as fallback:
+        yield fallback if name == BUILTIN else ParsedMasks(open_parser(name, device), fallback)

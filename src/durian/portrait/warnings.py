@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from durian.errors import DurianError
 from durian.portrait.crop import EYE_DISTANCE, FaceCrop
+from durian.portrait.face_choice import LARGEST, FaceChoice
 from durian.portrait.head_pose import head_pose
+from durian.portrait.landmarks import FaceFinder, LandmarkDetector
 from durian.portrait.sharpness import face_sharpness
 
 _ENLARGED = 2.0  # a face this much smaller than the model's is blurred by enlarging it
@@ -40,6 +43,44 @@ class PhotoFacts:
     landmarks: Float[np.ndarray, "478 3"]
     crop: FaceCrop
     faces: tuple[Float[np.ndarray, "478 3"], ...] = ()
+
+    @classmethod
+    def find(
+        cls,
+        title: str,
+        photo: UInt8[np.ndarray, "H W 3"],
+        size: int,
+        detector: FaceFinder,
+        choice: FaceChoice = LARGEST,
+    ) -> PhotoFacts:
+        """Look for the faces of a photo; `size` is the side of the model's pictures in pixels.
+
+        Raises:
+            DurianError: there is no face.
+        """
+        faces = detector.search(photo, thorough=True)
+        landmarks = choice.choose(faces)
+        if landmarks is None:
+            raise DurianError(f"no face was found in {title}: choose one that shows a face from the front")
+        crop = FaceCrop.from_landmarks(landmarks, size, photo.shape)
+        return cls(title, photo, landmarks, crop, tuple(faces))
+
+
+class SeenFrames:
+    """A detector of a driving video's face that keeps count of the frames in which it found one."""
+
+    def __init__(self, detector: LandmarkDetector) -> None:
+        self._detector, self._seen = detector, []
+
+    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 3"] | None:
+        landmarks = self._detector(image)
+        self._seen.append(landmarks is not None)
+        return landmarks
+
+    @property
+    def seen(self) -> np.ndarray:
+        """A boolean for each frame."""
+        return np.array(self._seen, bool)
 
 
 def photo_warnings(facts: PhotoFacts) -> list[str]:

@@ -1,0 +1,1 @@
+"""Everything that the model will see, in one picture or page."""

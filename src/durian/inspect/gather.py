@@ -1,0 +1,105 @@
+"""The model's inputs, and what is likely to be wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from durian.portrait.aligner import align_mask
+from durian.portrait.landmarks import FaceFinder, MediaPipeLandmarks
+from durian.portrait.masks import AttributeMasker
+from durian.portrait.prepare import References, prepare_motion, prepare_references
+from durian.portrait.tracking import FaceTracker
+from durian.portrait.warnings import PhotoFacts, SeenFrames, driving_warnings, reference_warnings
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `durian animate` would give the model.
+
+    Attributes:
+        portrait, donors: the photos and their faces; donors by attribute.
+        references: as the model sees them.
+        aligned: each attribute's mask where the portrait will wear it.
+        keypoints: the driver's motion on the portrait's face, in pixels of the model.
+        seen: in which frames the driver's face was found.
+        warnings: a sentence each.
+    """
+
+    portrait: PhotoFacts
+    donors: dict[str, PhotoFacts]
+    references: References
+    aligned: dict[str, Float[np.ndarray, "S S"]]
+    keypoints: Float[np.ndarray, "F 478 3"]
+    seen: Bool[np.ndarray, " F"]
+    warnings: list[str]
+
+
+def inspect_inputs(
+    portrait: UInt8[np.ndarray, "H W 3"],
+    attributes: Mapping[str, UInt8[np.ndarray, "H W 3"]],
+    driving: Iterable[UInt8[np.ndarray, "H W 3"]],
+    *,
+    size: int,
+    fps: float = 25.0,
+    attribute_masks: Mapping[str, Float[np.ndarray, "H W"]] | None = None,
+    portrait_mask: Float[np.ndarray, "H W"] | None = None,
+    masker: AttributeMasker | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Inspection:
+    """Prepare inputs as for an animation, and judge them. Arguments and errors are those of `prepare`."""
+    references = prepare_references(
+        portrait,
+        attributes,
+        size=size,
+        attribute_masks=attribute_masks,
+        portrait_mask=portrait_mask,
+        masker=masker,
+    )
+    facts, donors = photo_facts(portrait, attributes, size)
+    with FaceTracker() as tracker:
+        watch = SeenFrames(tracker)
+        keypoints = prepare_motion(
+            driving, references.portrait.landmarks, detector=watch, fps=fps, progress=progress
+        )
+    target = references.portrait.landmarks
+    return Inspection(
+        portrait=facts,
+        donors=donors,
+        references=references,
+        aligned={
+            name: align_mask(each.mask, each.landmarks, target, size)
+            for name, each in references.attributes.items()
+        },
+        keypoints=keypoints,
+        seen=watch.seen,
+        warnings=warn_of_references(facts, donors, references) + driving_warnings(watch.seen),
+    )
+
+
+def photo_facts(
+    portrait: UInt8[np.ndarray, "H W 3"],
+    attributes: Mapping[str, UInt8[np.ndarray, "H W 3"]],
+    size: int,
+    detector: FaceFinder | None = None,
+) -> tuple[PhotoFacts, dict[str, PhotoFacts]]:
+    """The faces of the portrait and of the attributes' photos."""
+    if detector is None:
+        with MediaPipeLandmarks() as detect:
+            return photo_facts(portrait, attributes, size, detect)
+    donors = {
+        name: PhotoFacts.find(f"the picture of the {name}", photo, size, detector)
+        for name, photo in attributes.items()
+    }
+    return PhotoFacts.find("the portrait", portrait, size, detector), donors
+
+
+def warn_of_references(
+    portrait: PhotoFacts, donors: Mapping[str, PhotoFacts], references: References
+) -> list[str]:
+    """Warnings of prepared photos."""
+    masks = {name: each.mask for name, each in references.attributes.items()}
+    return reference_warnings(portrait, donors, masks)
