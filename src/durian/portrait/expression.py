@@ -46,8 +46,9 @@ def transfer_expression(
 
     The portrait's shape is moved as the driver's since its reference frame, and by the difference between
     what the portrait and the reference express themselves (`ExpressionModel`). Openings do not add up, so
-    they are set: eyelids open to the same fraction as the driver's (a blink is full whatever the portrait's eyes),
-    lips as far as the driver's (a portrait with an open mouth closes it), and irises look the same way.
+    they are set: eyelids open to the same fraction as the driver's (a blink is full whatever the
+    portrait's eyes), lips as far as the driver's (a portrait with an open mouth closes it), and irises look
+    the same way.
 
     Args:
         portrait, reference, frame: shapes in face coordinates. When portrait and reference are the same

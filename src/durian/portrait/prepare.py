@@ -19,7 +19,8 @@ from durian.portrait.landmarks import LandmarkDetector, MediaPipeLandmarks
 from durian.portrait.masks import AttributeMasker, FallbackMasker
 from durian.portrait.motion_transfer import MotionOptions
 from durian.portrait.portrait_mask import portrait_mask as unite_masks
-from durian.portrait.retarget import retarget
+from durian.portrait.retarget import bridge_gaps, retarget
+from durian.portrait.smoothing import LandmarkSmoother
 from durian.portrait.tracking import FaceTracker
 
 _MASKING_SIZE = 384  # attributes are searched in crops of at least this side, whatever the model's size
@@ -157,6 +158,7 @@ def prepare_motion(
     options: MotionOptions | None = None,
     detector: LandmarkDetector | None = None,
     fps: float = 25.0,
+    smoothing: float = 1.0,
     progress: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "F 478 3"]:
     """The portrait's landmarks, moved as the driver moves.
@@ -168,6 +170,7 @@ def prepare_motion(
         options: what of the motion is taken over.
         detector: finds one face in each frame; by default one is chosen and followed, see `FaceTracker`.
         fps: frames a second of the driving video.
+        smoothing: how steady the landmarks are made, see `LandmarkSmoother`; 0 leaves them as they are found.
         progress: called after each frame with the number of frames done.
 
     Raises:
@@ -175,8 +178,9 @@ def prepare_motion(
     """
     with ExitStack() as stack:
         find = detector or stack.enter_context(FaceTracker(face))
-        motion = driving_landmarks(driving, find, progress)
-    return retarget(motion, portrait, options=options)
+        motion = bridge_gaps(driving_landmarks(driving, find, progress))
+    smoother = LandmarkSmoother(fps, smoothing)
+    return retarget(np.stack([smoother(frame) for frame in motion]), portrait, options=options)
 
 
 def driving_landmarks(

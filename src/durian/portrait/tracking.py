@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from durian.portrait.face_choice import FaceChoice
 from durian.portrait.geometry import warp_image
 from durian.portrait.landmarks import FaceBox, FaceFinder, MediaPipeLandmarks, face_overlap
+from durian.portrait.smoothing import LandmarkSmoother
 
 Landmarks = Float[np.ndarray, "478 3"]
 
@@ -125,7 +126,10 @@ class FaceTracker:
 
 
 def track_face(
-    frames: Iterable[UInt8[np.ndarray, "H W 3"]], tracker: FaceTracker, patience: int = PATIENCE
+    frames: Iterable[UInt8[np.ndarray, "H W 3"]],
+    tracker: FaceTracker,
+    patience: int = PATIENCE,
+    smoother: LandmarkSmoother | None = None,
 ) -> Iterator[TrackedFace]:
     """Follow a face; one result for every frame, at most `patience` frames late.
 
@@ -134,7 +138,10 @@ def track_face(
     """
     bridge = GapBridge(patience)
     for frame in frames:
-        yield from bridge.push(tracker(frame))
+        landmarks = tracker(frame)
+        if landmarks is not None and smoother is not None:
+            landmarks = smoother(landmarks)
+        yield from bridge.push(landmarks)
     yield from bridge.finish()
 
 
