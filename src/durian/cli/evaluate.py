@@ -86,7 +86,9 @@ def cases(
             show_default="none",
         ),
     ] = None,
-    aligner: Annotated[str, typer.Option(help="head, similarity or none: what makes M_aligned.")] = "head",
+    aligner: Annotated[
+        str, typer.Option(help="head, ellipsoid, similarity or none: what makes M_aligned.")
+    ] = "head",
     dependence: Dependence = True,
     weights: Weights = None,
     media: Media = True,
