@@ -10,6 +10,16 @@ from typing import Annotated
 import typer
 
 from durian.cli.live import animate_live, camera_index
+from durian.cli.mask_options import (
+    CLICK_MODEL,
+    AttributeClick,
+    AttributeMask,
+    ClickModel,
+    Parser,
+    PortraitMask,
+    parse_mask_options,
+    read_masks,
+)
 from durian.cli.media_options import C2paCert, C2paKey, Duration, Fps, Mark, Start, make_signing
 from durian.cli.options import (
     Checkpoint,
@@ -51,21 +61,11 @@ def animate(
         typer.Option(help="A .mp4 or .webm, with the driver's sound, a .gif, a .webp, or a folder of PNG."),
     ],
     checkpoint: Checkpoint = "mini",
-    attribute_mask: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE",
-            help="Where the attribute is in its picture: white on black, of its size.",
-            show_default="found in the picture",
-        ),
-    ] = None,
-    portrait_mask: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where the portrait's own hair, glasses, … are, to be replaced: white on black.",
-            show_default="found in the picture",
-        ),
-    ] = None,
+    attribute_mask: AttributeMask = None,
+    portrait_mask: PortraitMask = None,
+    parser: Parser = "builtin",
+    attribute_click: AttributeClick = None,
+    click_model: ClickModel = CLICK_MODEL,
     steps: Steps = None,
     portrait_scale: _Scale = 1.0,
     attribute_scale: _Scale = 1.0,
@@ -87,9 +87,7 @@ def animate(
 ) -> None:
     """Animate a portrait that wears attributes from other pictures and follows a video's motion."""
     attribute_files = parse_files(attribute, "--attribute")
-    mask_files = parse_files(attribute_mask or [], "--attribute-mask")
-    for name in mask_files.keys() - attribute_files.keys():
-        raise DurianError(f"--attribute-mask {name}=…: there is no --attribute {name}=… it could belong to")
+    mask_files, clicks = parse_mask_options(attribute_files, attribute_mask, attribute_click)
     OutputFormat.of(output)
     if same_file(output, driving):
         raise DurianError(f"--output {output}: this is the driving video, which would be lost")
@@ -103,15 +101,19 @@ def animate(
     write = partial(write_video, output, mark=mark, signing=make_signing(c2pa_cert, c2pa_key, output))
     portrait_image = read_image(portrait)
     attributes = {name: read_image(path) for name, path in attribute_files.items()}
-    attribute_masks = {name: read_mask(path, attributes[name].shape[:2]) for name, path in mask_files.items()}
+    attribute_masks = read_masks(mask_files, clicks, attributes, click_model, device)
     own_mask = None if portrait_mask is None else read_mask(portrait_mask, portrait_image.shape[:2])
     with ExitStack() as stack:
         video = None
         if camera is None:
             video = stack.enter_context(VideoReader(driving, frames, fps=fps, start=start, duration=duration))
         report = stack.enter_context(progress_bars())
+        from durian.inspect.gather import photo_facts, warn_of_references
         from durian.pipeline import AnimationOptions
+        from durian.portrait.parsers import open_masker
         from durian.portrait.prepare import prepare_motion, prepare_references
+        from durian.portrait.tracking import FaceTracker
+        from durian.portrait.warnings import SeenFrames, driving_warnings
 
         pipeline = load_pipeline(checkpoint, device, dtype, compile)
         references = prepare_references(
@@ -120,7 +122,9 @@ def animate(
             size=pipeline.size,
             attribute_masks=attribute_masks,
             portrait_mask=own_mask,
+            masker=stack.enter_context(open_masker(parser, device)),
         )
+        _warn(warn_of_references(*photo_facts(portrait_image, attributes, pipeline.size), references))
         options = AnimationOptions(
             num_inference_steps=steps,
             portrait_scale=portrait_scale,
@@ -133,12 +137,15 @@ def animate(
                 pipeline, references, camera or 0, write, options, limit=frames, report=report
             )
         else:
+            watch = SeenFrames(stack.enter_context(FaceTracker()))
             keypoints = prepare_motion(
                 video,
                 references.portrait.landmarks,
+                detector=watch,
                 fps=video.fps,
                 progress=partial(report, "Preparing", total=video.frame_count),
             )
+            _warn(driving_warnings(watch.seen))
             count = len(keypoints)
             made = pipeline.animate_iter(
                 references.portrait,
@@ -149,3 +156,8 @@ def animate(
             )
             write(made, video.fps, audio_from=driving, audio_start=start)
     typer.echo(f"Wrote {output}: {count} frames of {pipeline.size}×{pipeline.size} pixels.")
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        typer.echo(f"durian: warning: {warning}", err=True)
