@@ -162,7 +162,7 @@ def _cell(value: Interval, sign: str = "") -> str:
 if __name__ == "__main__":
     command, folder = sys.argv[1], Path(sys.argv[2])
     if command == "render":
-        donors = [int(count) for count in sys.argv[3:5]] or [800, 400]
+        donors = [int(count) for count in sys.argv[3:5]] or [400, 400]
         render_pairs(folder, TRAIN, donors[0])
         render_pairs(folder, TEST, donors[1])
     elif command == "train":

@@ -37,13 +37,12 @@ class FallbackMasker:
     """Masks without a face parser: MediaPipe's person segmentation, landmark regions and colours.
 
     For a head-and-shoulders crop (`FaceCrop`). Hair and beards are told from skin, clothes and background
-    by colour, so this fails where they look alike, and light hair of many shades is found in part; of
-    glasses the frame and lenses are taken for two equal superellipses; what covers the head counts as a
+    by colour, so this fails where they look alike; long hair is what flows beside jaw and face, whatever
+    its shade; of glasses the frame and lenses are taken for two equal superellipses; what covers the head counts as a
     hat if nothing of its colour is beside the face, be it a hat or short hair. Give a mask of your own
     where that is not enough.
 
-    Mean IoU on synthetic portraits that have the attribute: hair (no hat on it) 0.71, glasses 0.61,
-    hat 0.87, beard 0.34 (a third of the beards is not found).
+    `docs/portrait-inputs.md` says how good it is.
     """
 
     def __init__(self) -> None:
