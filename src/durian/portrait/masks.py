@@ -38,9 +38,9 @@ class FallbackMasker:
 
     For a head-and-shoulders crop (`FaceCrop`). Hair and beards are told from skin, clothes and background
     by colour, so this fails where they look alike; long hair is what flows beside jaw and face, whatever
-    its shade; of glasses the frame and lenses are taken for two equal superellipses; what covers the head counts as a
-    hat if nothing of its colour is beside the face, be it a hat or short hair. Give a mask of your own
-    where that is not enough.
+    its shade; of glasses the frame and lenses are taken for two equal superellipses; what covers the head
+    counts as a hat if nothing of its colour is beside the face, be it a hat or short hair. Give a mask of
+    your own where that is not enough.
 
     `docs/portrait-inputs.md` says how good it is.
     """
