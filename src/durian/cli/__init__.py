@@ -17,6 +17,7 @@ from durian.cli.evaluate import evaluate_app
 from durian.cli.examples import examples
 from durian.cli.generate import mask_bank, outpaint
 from durian.cli.inspect import inspect
+from durian.cli.motion import motion
 from durian.cli.prepare import prepare
 from durian.cli.provenance import provenance
 from durian.cli.synth import synth_app
@@ -56,6 +57,7 @@ def _root(
 app.command()(demo)
 app.command()(inspect)
 app.command()(animate)
+app.command()(motion)
 app.command()(provenance)
 app.command()(prepare)
 app.command()(train)

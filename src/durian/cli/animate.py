@@ -21,6 +21,18 @@ from durian.cli.mask_options import (
     read_masks,
 )
 from durian.cli.media_options import C2paCert, C2paKey, Duration, Fps, Mark, Start, make_signing
+from durian.cli.motion_options import (
+    AbsolutePose,
+    AttributeFace,
+    DrivingFace,
+    HeadScale,
+    MotionChoice,
+    PasteBackOption,
+    PortraitFace,
+    Region,
+    Smoothing,
+    parse_faces,
+)
 from durian.cli.options import (
     Checkpoint,
     Compile,
@@ -53,7 +65,8 @@ def animate(
     driving: Annotated[
         Path,
         typer.Option(
-            help="Video whose motion the portrait shall follow; or camera (camera:1, …), until Ctrl-C."
+            help="Video whose motion the portrait shall follow; a picture; a motion kept by `durian motion`; "
+            "or camera (camera:1, …), until Ctrl-C."
         ),
     ],
     output: Annotated[
@@ -66,6 +79,14 @@ def animate(
     parser: Parser = "builtin",
     attribute_click: AttributeClick = None,
     click_model: ClickModel = CLICK_MODEL,
+    portrait_face: PortraitFace = "largest",
+    attribute_face: AttributeFace = None,
+    driving_face: DrivingFace = "largest",
+    region: Region = None,
+    head_scale: HeadScale = 1.0,
+    absolute_pose: AbsolutePose = False,
+    smoothing: Smoothing = 1.0,
+    paste_back: PasteBackOption = False,
     steps: Steps = None,
     portrait_scale: _Scale = 1.0,
     attribute_scale: _Scale = 1.0,
@@ -88,16 +109,22 @@ def animate(
     """Animate a portrait that wears attributes from other pictures and follows a video's motion."""
     attribute_files = parse_files(attribute, "--attribute")
     mask_files, clicks = parse_mask_options(attribute_files, attribute_mask, attribute_click)
+    faces = parse_faces(attribute_files, portrait_face, attribute_face, driving_face)
+    motion = MotionChoice(region, head_scale, absolute_pose)
     OutputFormat.of(output)
     if same_file(output, driving):
         raise DurianError(f"--output {output}: this is the driving video, which would be lost")
 
     camera = camera_index(driving)
 
+    from durian.portrait.motion_template import MotionTemplate, is_motion
     from durian.video import VideoReader, check_output, read_image, read_mask, write_video
 
     # Everything that is quick to check comes before the networks are loaded.
     check_output(output)
+    template = None
+    if is_motion(driving):
+        template = MotionTemplate.load(driving).part(start, duration, frames)
     write = partial(write_video, output, mark=mark, signing=make_signing(c2pa_cert, c2pa_key, output))
     portrait_image = read_image(portrait)
     attributes = {name: read_image(path) for name, path in attribute_files.items()}
@@ -105,13 +132,14 @@ def animate(
     own_mask = None if portrait_mask is None else read_mask(portrait_mask, portrait_image.shape[:2])
     with ExitStack() as stack:
         video = None
-        if camera is None:
+        if camera is None and template is None:
             video = stack.enter_context(VideoReader(driving, frames, fps=fps, start=start, duration=duration))
         report = stack.enter_context(progress_bars())
         from durian.inspect.gather import photo_facts, warn_of_references
         from durian.pipeline import AnimationOptions
         from durian.portrait.parsers import open_masker
-        from durian.portrait.prepare import prepare_motion, prepare_references
+        from durian.portrait.paste_back import PasteBack
+        from durian.portrait.prepare import driver_motion, motion_on_portrait, prepare_references
         from durian.portrait.tracking import FaceTracker
         from durian.portrait.warnings import SeenFrames, driving_warnings
 
@@ -122,9 +150,12 @@ def animate(
             size=pipeline.size,
             attribute_masks=attribute_masks,
             portrait_mask=own_mask,
+            portrait_face=faces.portrait,
+            attribute_faces=faces.attributes,
             masker=stack.enter_context(open_masker(parser, device)),
         )
         _warn(warn_of_references(*photo_facts(portrait_image, attributes, pipeline.size), references))
+        paste = PasteBack(portrait_image, references.crop) if paste_back else None
         options = AnimationOptions(
             num_inference_steps=steps,
             portrait_scale=portrait_scale,
@@ -132,20 +163,35 @@ def animate(
             guidance_interval=guidance_interval,
             seed=seed,
         )
-        if video is None:
+        tracker = stack.enter_context(FaceTracker(faces.driver))
+        if camera is not None:
             count = animate_live(
-                pipeline, references, camera or 0, write, options, limit=frames, report=report
+                pipeline,
+                references,
+                camera,
+                write,
+                options,
+                limit=frames,
+                report=report,
+                tracker=tracker,
+                motion=motion.options(),
+                finish=paste,
             )
         else:
-            watch = SeenFrames(stack.enter_context(FaceTracker()))
-            keypoints = prepare_motion(
-                video,
-                references.portrait.landmarks,
-                detector=watch,
-                fps=video.fps,
-                progress=partial(report, "Preparing", total=video.frame_count),
-            )
-            _warn(driving_warnings(watch.seen))
+            if template is not None:
+                driver, rate = template.landmarks, template.fps
+            else:
+                assert video is not None
+                watch, rate = SeenFrames(tracker), video.fps
+                driver = driver_motion(
+                    video,
+                    detector=watch,
+                    fps=rate,
+                    smoothing=smoothing,
+                    progress=partial(report, "Preparing", total=video.frame_count),
+                )
+                _warn(driving_warnings(watch.seen))
+            keypoints = motion_on_portrait(driver, references.portrait.landmarks, motion.options())
             count = len(keypoints)
             made = pipeline.animate_iter(
                 references.portrait,
@@ -154,8 +200,18 @@ def animate(
                 progress=partial(report, "Denoising", total=pipeline.network_calls(count, steps)),
                 **options,
             )
-            write(made, video.fps, audio_from=driving, audio_start=start)
-    typer.echo(f"Wrote {output}: {count} frames of {pipeline.size}×{pipeline.size} pixels.")
+            sound = None if template is not None else driving
+            write(made if paste is None else map(paste, made), rate, audio_from=sound, audio_start=start)
+    height, width = (pipeline.size, pipeline.size) if paste is None else portrait_image.shape[:2]
+    soft = (
+        ""
+        if paste is None or paste.enlargement < 1.2
+        else (
+            f" The square of the face was made at {pipeline.size}×{pipeline.size} pixels and is enlarged "
+            f"{paste.enlargement:.1f} times: it is softer than the rest."
+        )
+    )
+    typer.echo(f"Wrote {output}: {count} frames of {width}×{height} pixels.{soft}")
 
 
 def _warn(warnings: list[str]) -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from durian.demo import Report
     from durian.pipeline import AnimationOptions, DurianPipeline
+    from durian.portrait.motion_transfer import MotionOptions
     from durian.portrait.prepare import References
+    from durian.portrait.tracking import FaceTracker
 
 
 def camera_index(driving: Path) -> int | None:
@@ -41,12 +43,19 @@ def animate_live(
     *,
     limit: int | None = None,
     report: Report | None = None,
+    tracker: FaceTracker | None = None,
+    motion: MotionOptions | None = None,
+    finish: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> int:
     """Animate by a camera until Ctrl-C or `limit` frames; the frames' number."""
     from durian.camera import Camera
 
     with Camera(index, limit) as camera, on_interrupt(camera.stop):
-        frames = pipeline.stream(references.portrait, references.attributes, camera, **options)
+        frames = pipeline.stream(
+            references.portrait, references.attributes, camera, tracker=tracker, motion=motion, **options
+        )
+        if finish is not None:
+            frames = map(finish, frames)
         counted = CountedFrames(frames, None if report is None else lambda n: report("Live", n, limit))
         write(camera.at_its_rate(counted), camera.fps)
     return counted.count

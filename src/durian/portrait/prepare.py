@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -176,11 +176,45 @@ def prepare_motion(
     Raises:
         DurianError: no frames, or no face in any.
     """
+    motion = driver_motion(
+        driving, face=face, detector=detector, fps=fps, smoothing=smoothing, progress=progress
+    )
+    return motion_on_portrait(motion, portrait, options)
+
+
+def motion_on_portrait(
+    motion: Float[np.ndarray, "F 478 3"],
+    portrait: Float[np.ndarray, "478 3"],
+    options: MotionOptions | None = None,
+) -> Float[np.ndarray, "F 478 3"]:
+    """The portrait's landmarks, moved as the driver moves, or as a still shows it.
+
+    A still cannot move relative to itself: the head is turned as in it, whatever the options say.
+    """
+    options = options or MotionOptions()
+    if len(motion) == 1:
+        options = replace(options, absolute=True)
+    return retarget(motion, portrait, options=options)
+
+
+def driver_motion(
+    driving: Iterable[UInt8[np.ndarray, "H W 3"]],
+    *,
+    face: FaceChoice = LARGEST,
+    detector: LandmarkDetector | None = None,
+    fps: float = 25.0,
+    smoothing: float = 1.0,
+    progress: Callable[[int], None] | None = None,
+) -> Float[np.ndarray, "F 478 3"]:
+    """The landmarks of a driver, in pixels of the video, gaps bridged and steadied.
+
+    The arguments and what it raises are those of `prepare_motion`.
+    """
     with ExitStack() as stack:
         find = detector or stack.enter_context(FaceTracker(face))
         motion = bridge_gaps(driving_landmarks(driving, find, progress))
     smoother = LandmarkSmoother(fps, smoothing)
-    return retarget(np.stack([smoother(frame) for frame in motion]), portrait, options=options)
+    return np.stack([smoother(frame) for frame in motion])
 
 
 def driving_landmarks(
