@@ -138,8 +138,9 @@ class Yardstick:
 
         images = np.stack([draw_keypoints(points, self.pipeline.size) for points in inputs.keypoints])
         drawn = keypoint_tensor(images, self.pipeline.device)
-        features = networks.keypoint_guider(drawn)
-        positions = networks.frame_positions(drawn, None)
+        dtype = networks.working_dtype
+        features = networks.keypoint_guider(drawn.to(dtype))
+        positions = {n: place.to(dtype) for n, place in networks.frame_positions(drawn, None).items()}
 
         scheduler = type(self.pipeline.scheduler).from_config(self.pipeline.scheduler.config)
         scheduler.set_timesteps(steps)
@@ -156,13 +157,14 @@ class Yardstick:
             for start, stop in spans(frames, windows, shift):
                 part = slice(start, stop)
                 predicted = self.unet(
-                    seen[:, :, part].repeat(rows, 1, 1, 1, 1),
+                    seen[:, :, part].repeat(rows, 1, 1, 1, 1).to(dtype),
                     timestep,
                     embedding,
                     keypoint_features=features[part].repeat(rows, 1, 1, 1),
                     references=self._copies(rows * (stop - start)),
                     positions={n: place[part].repeat(rows, 1, 1) for n, place in positions.items()},
                 )
+                predicted = predicted.to(latents)
                 if guided:
                     full, portrait, none = predicted.chunk(3)
                     predicted = none + scales[0] * (portrait - none) + scales[1] * (full - portrait)
@@ -181,7 +183,7 @@ class Yardstick:
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "1 c F h w"]) -> np.ndarray:
         """All frames at once, uint8 (F, H, W, 3)."""
-        images = decode_latents(self.networks.vae, latents[0].transpose(0, 1))
+        images = decode_latents(self.networks.vae, latents[0].transpose(0, 1).to(self.pipeline.dtype)).float()
         return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
     def _read(self, references: Mapping[str, Reference]) -> Float[Tensor, "1 L D"]:
@@ -193,10 +195,12 @@ class Yardstick:
         for name, reference in references.items():
             role = "portrait" if name == "portrait" else "attribute"
             given = reference_tensors(reference, role, grid, self.pipeline.device)
-            masked = MaskedReference(given.image * given.visible, given.visible, given.canonical)
+            visible = given.visible.to(networks.working_dtype)
+            masked = MaskedReference(given.image.to(visible) * visible, visible, given.canonical)
             encoder = networks.identity_encoder if role == "portrait" else networks.attribute_encoder
             net = networks.portrait_net if role == "portrait" else networks.attribute_net
-            embedding, latents = encoder(masked.image), encode_latents(networks.vae, masked.image)
+            latents = encode_latents(networks.vae, masked.image)
+            embedding = encoder(masked.image.to(next(encoder.parameters()).dtype)).to(visible)
             features = net(latents, masked.visible, embedding, masked.canonical)
             if self.unet.config["copy_heads"]:
                 unfolded = F.pixel_shuffle(latents, self.unet.config["copy_factor"])
@@ -218,6 +222,8 @@ class Yardstick:
             tokens = features.tokens[self.finest].repeat(frames, 1, 1)
             count = tokens.shape[1]
             place = None if features.positions is None else features.positions[count].repeat(frames, 1, 1)
+            exact = copier.to_k.weight
+            tokens, place = tokens.to(exact), None if place is None else place.to(exact)
             source = copier.project(tokens, place, cast(Tensor, features.image).repeat(frames, 1, 1, 1))
             kept = torch.arange(count) if features.keep is None else features.keep[count][0].nonzero()[:, 0]
             hidden = torch.tensor([known <= index for known in self.bank.known]).repeat_interleave(

@@ -102,11 +102,13 @@ class Networks(nn.Module):
 
     def lower_precision(self, dtype: torch.dtype) -> Networks:
         """Weights and computation in `dtype`, but where places are computed, which half precision would
-        blur: the position reader and what copies from the references."""
+        blur (the position reader and what copies from the references), and but for the image encoders, which
+        run once and whose resampling is not there in half precision."""
         self.to(dtype)
-        for exact in (self.position_reader, self.denoising_unet.reference_copy):
-            if exact is not None:
-                exact.float()
+        exact = (self.position_reader, self.denoising_unet.reference_copy)
+        for each in (*exact, self.attribute_encoder, self.identity_encoder):
+            if each is not None:
+                each.float()
         return self
 
     @property
@@ -151,7 +153,8 @@ class Networks(nn.Module):
         if not self.portrait_net.config["mask_references"]:
             visible = torch.ones_like(visible)
         masked = MaskedReference(image * visible, visible, canonical)
-        embedding = encoder(masked.image)
+        exact = next(encoder.parameters()).dtype  # see `lower_precision`
+        embedding = encoder(masked.image.to(exact)).to(masked.image)
         if net is None or self.attribute_net is None:
             return EncodedReference(masked, embedding, None)
         latents = encode_latents(self.vae, masked.image)

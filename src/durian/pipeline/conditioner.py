@@ -59,7 +59,7 @@ class Guidance:
 
     def holds(self, done: float) -> bool:
         """Whether guidance is asked for where this part of the schedule is done."""
-        return (self.portrait != 1 or self.attribute != 1) and self.interval[0] <= done <= self.interval[1]
+        return (self.portrait != 1 or self.attribute != 1) and self.interval[0] <= done < self.interval[1]
 
 
 @dataclass(frozen=True)
