@@ -3,9 +3,11 @@
     python benchmarks/aligner.py render FOLDER [TRAINING_DONORS TEST_DONORS]
     python benchmarks/aligner.py train FOLDER OUT.safetensors
     python benchmarks/aligner.py measure FOLDER
+    python benchmarks/aligner.py cases FOLDER
 
 `render` makes pairs of synthetic people for the other two, going on from what FOLDER holds. The test has
-people and styles of attributes that training has not.
+people and styles of attributes that training has not. `cases` measures on the benchmark's cases
+(`durian synth cases --out FOLDER`), with exact landmarks and with those that MediaPipe finds.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from durian.evaluation.case_files import CaseFiles, attribute_region
 from durian.evaluation.statistics import Interval, interval, paired
 from durian.portrait.aligner import ALIGNERS, weigh
 from durian.portrait.alignment_evidence import evidence
 from durian.portrait.head_proxy import Head
+from durian.portrait.landmarks import MediaPipeLandmarks
 from durian.synth.recipes import KINDS
 
 PIXELS = 300  # of each pair, half of them where the attribute may be
@@ -152,6 +156,36 @@ def measure(folder: Path) -> None:
     console.print(out)
 
 
+def measure_cases(folder: Path) -> None:
+    """IoU with the exact masks on the cases of one donor, by split, with exact and with found landmarks."""
+    out = Table("split", "cases", "exact landmarks", "found", "found, one ellipsoid", "found, similarity")
+    with MediaPipeLandmarks() as detect:
+        for split in ("single", "pose"):
+            scores: dict[str, list[float]] = {}
+            for path in track(sorted((folder / split).glob("*/case.json")), split, console=console):
+                case = CaseFiles.read(path.parent)
+                (name,) = case.attributes
+                donor, portrait = case.donors[name], case.portrait
+                truth = attribute_region(
+                    cv2.imread(str(path.parent / "aligned.png"), cv2.IMREAD_UNCHANGED), name
+                )
+                found = [detect(picture.image) for picture in (donor, portrait)]
+                if any(landmarks is None for landmarks in found):
+                    continue
+                mask = attribute_region(donor.labels, name).astype(np.float32)
+                for title, aligner, landmarks in (
+                    ("exact", "head", (donor.landmarks, portrait.landmarks)),
+                    ("head", "head", found),
+                    ("ellipsoid", "ellipsoid", found),
+                    ("similarity", "similarity", found),
+                ):
+                    aligned = ALIGNERS[aligner](mask, *landmarks, case.size)
+                    scores.setdefault(title, []).append(_iou(aligned > 0.5, truth))
+            count = str(len(scores["exact"]))
+            out.add_row(split, count, *(_cell(interval(values)) for values in scores.values()))
+    console.print(out)
+
+
 def _cell(value: Interval, sign: str = "") -> str:
     assert value.mean is not None
     if value.low is None or value.high is None:
@@ -169,3 +203,5 @@ if __name__ == "__main__":
         train(folder, Path(sys.argv[3]))
     elif command == "measure":
         measure(folder)
+    elif command == "cases":
+        measure_cases(folder)

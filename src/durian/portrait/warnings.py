@@ -20,7 +20,8 @@ _YAW, _PITCH = 40.0, 25.0  # degrees; beyond them landmarks and masks are guesse
 _GAP = 60.0  # degrees between the heads, up to which the Face Aligner has been measured
 _SHARPNESS = 0.008  # see `sharpness`; photos of faces in focus have more
 _RIVAL = 0.5  # a face of this part of the chosen one's size may have been meant
-_BORDER = 0.03  # of the picture's border are covered by what is cut off there
+_BORDER = 0.03  # of a side where the photo ends are covered by what is cut off there
+_FRAMED = 0.2  # and of a side of the crop, beyond which the photo goes on unseen
 _LEAST = {"hair": 0.02, "glasses": 0.008, "beard": 0.004, "hat": 0.02}  # of the crop
 _MOST = {"hair": 0.7, "glasses": 0.15, "beard": 0.25, "hat": 0.6}
 _UNSEEN = 0.2  # of the driver's frames without a face leave too little motion
@@ -212,7 +213,7 @@ def _several(facts: PhotoFacts) -> str | None:
 
 
 def _cut_sides(mask: Float[np.ndarray, "S S"], crop: FaceCrop | None) -> list[str]:
-    """Sides of the crop, or of the photo where that ends inside of it, at which the mask does not end."""
+    """Sides where the photo, or much of the mask at the crop's own border, ends before the mask does."""
     size = len(mask)
     low, high = np.zeros(2), np.full(2, float(size))
     if crop is not None:
@@ -220,7 +221,15 @@ def _cut_sides(mask: Float[np.ndarray, "S S"], crop: FaceCrop | None) -> list[st
         low, high = np.maximum(low, corners[0]), np.minimum(high, corners[1])
     left, top = np.clip(np.ceil(low).astype(int) + 1, 0, size - 1)
     right, bottom = np.clip(np.floor(high).astype(int) - 2, 0, size - 1)
-    lines = {"top": mask[top], "bottom": mask[bottom], "left": mask[:, left], "right": mask[:, right]}
-    if bottom == size - 2:  # every crop ends at the shoulders, over which long hair falls
-        del lines["bottom"]
-    return [side for side, line in lines.items() if (line > 0.5).mean() > _BORDER]
+    lines = {
+        "top": (mask[top], top == 1),
+        "bottom": (mask[bottom], bottom == size - 2),
+        "left": (mask[:, left], left == 1),
+        "right": (mask[:, right], right == size - 2),
+    }
+    # Every crop ends at the shoulders, over which long hair falls: the bottom counts only where the photo ends.
+    return [
+        side
+        for side, (line, framed) in lines.items()
+        if not (framed and side == "bottom") and (line > 0.5).mean() > (_FRAMED if framed else _BORDER)
+    ]
