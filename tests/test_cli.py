@@ -109,7 +109,9 @@ def _refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("line", ["--help", "animate --help", "demo --help", "train --help", "--version", ""])
+@pytest.mark.parametrize(
+    "line", ["--help", "animate --help", "inspect --help", "demo --help", "train --help", "--version", ""]
+)
 def test_help_imports_nothing_heavy(line: str) -> None:
     code = (
         "import sys; from durian.cli import main; status = main(sys.argv[1:]);"
@@ -151,6 +153,22 @@ def test_animate_writes_the_video(pipeline: FakePipeline, tmp_path: Path, capfd)
     assert list(call["inputs"].attributes) == ["hair"]
     asked = (call["num_inference_steps"], call["seed"], call["portrait_scale"], call["attribute_scale"])
     assert asked == (2, 5, 1.5, 2.0)
+
+
+def test_animate_warns_before_the_work(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
+    speck = np.zeros((256, 256), np.uint8)
+    speck[20:34, 120:134] = 255
+    Image.fromarray(speck).save(tmp_path / "speck.png")
+    assert main(_arguments(tmp_path / "out.mp4", attribute_mask=[f"hair={tmp_path / 'speck.png'}"])) == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("durian: warning: the mask of the hair covers 0.")
+
+
+def test_a_parser_finds_the_masks(pipeline: FakePipeline, network: Path, tmp_path: Path, capfd) -> None:
+    assert main(_arguments(tmp_path / "out.mp4", parser=str(network), device="cpu")) == 0
+    (call,) = pipeline.calls
+    assert call["inputs"].attributes["hair"].mask.mean() > 0.9  # this one sees hair everywhere
+    assert "more than hair usually does" in capfd.readouterr().err
 
 
 def test_the_sound_of_the_driving_video_is_kept(pipeline: FakePipeline, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def _cut_sides(mask: Float[np.ndarray, "S S"], crop: FaceCrop | None) -> list[st
         "left": (mask[:, left], left == 1),
         "right": (mask[:, right], right == size - 2),
     }
-    # Every crop ends at the shoulders, over which long hair falls: the bottom counts only where the photo ends.
+    # Every crop ends at the shoulders, over which long hair falls: there the bottom does not count.
     return [
         side
         for side, (line, framed) in lines.items()
