@@ -185,6 +185,7 @@ def animate(
                 watch, rate = SeenFrames(tracker), video.fps
                 driver = driver_motion(
                     video,
+                    face=faces.driver,
                     detector=watch,
                     fps=rate,
                     smoothing=smoothing,

@@ -212,7 +212,10 @@ def driver_motion(
     """
     with ExitStack() as stack:
         find = detector or stack.enter_context(FaceTracker(face))
-        motion = bridge_gaps(driving_landmarks(driving, find, progress))
+        found = driving_landmarks(driving, find, progress)
+    if face.index is not None and face.index > 1 and np.isnan(found).all():
+        raise DurianError(f"no frame of the driving video shows {face.index} faces: choose another one")
+    motion = bridge_gaps(found)
     smoother = LandmarkSmoother(fps, smoothing)
     return np.stack([smoother(frame) for frame in motion])
 
