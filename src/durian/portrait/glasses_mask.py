@@ -1,0 +1,77 @@
+"""Where glasses are: the place, size and shape of lenses that collect the most line around the eyes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Bool
+
+from durian.portrait.face_frame import FaceFrame
+from durian.portrait.keypoints import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
+
+_BRIDGE = 0.5  # the least contrast (`_lines`) of a bridge of glasses
+_RIM = 0.04  # of glasses, in distances between the outer eye corners
+_STIFFNESS = 0.5  # of lenses against being unlike each other
+
+
+def find_glasses(face: FaceFrame) -> Bool[np.ndarray, "H W"]:
+    """Frame and lenses, if a bridge crosses the nose: two superellipses, nearly mirrored about it."""
+    lines = _lines(face)
+    across = face.sample(lines, *np.meshgrid(np.linspace(-0.06, 0.06, 7), np.linspace(-0.15, 0.2, 24)))
+    if across.min(1).max() < _BRIDGE:
+        return np.zeros(face.v.shape)
+    # Lids and brows are lines too, but not of glasses.
+    own = (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW)
+    lines[np.any([face.grow(face.polygon(part), 0.05) for part in own], axis=0)] = 0
+    grid = np.meshgrid(
+        np.linspace(0.30, 0.42, 5),  # centre, from the nose
+        np.linspace(-0.05, 0.2, 6),  # centre, below the eyes
+        np.linspace(0.2, 0.36, 6),  # half width
+        np.linspace(0.14, 0.34, 6),  # half height
+        [2.0, 3.0],  # exponent: round, nearly square
+    )
+    shapes = np.stack([axis.ravel() for axis in grid], 1)
+    shapes = shapes[shapes[:, 0] - shapes[:, 2] > 0.03]  # the nose is between the lenses
+    score = sum(_line_along(face, lines, shapes, side) for side in (-1, 1))
+    both = shapes[np.argmax(score)]
+    inside = np.zeros(face.v.shape, bool)
+    for side in (-1, 1):
+        u0, v0, a, b, power = _own_lens(face, lines, both, side)
+        beside, below = np.abs(side * face.u - u0), np.abs(face.v - v0)
+        inside |= (beside / (a + _RIM)) ** power + (below / (b + _RIM)) ** power < 1
+    u0, v0, a, b, _ = both
+    bridge = (np.abs(face.u) < u0 - a + _RIM) & (np.abs(face.v - v0 + 0.4 * b) < 0.3 * b)
+    return inside | bridge
+
+
+def _own_lens(face: FaceFrame, lines: np.ndarray, both: np.ndarray, side: int) -> np.ndarray:
+    """One lens, moved and stretched a little where that collects clearly more line: heads are turned, and
+    glasses sit askew."""
+    steps = np.meshgrid([-0.05, 0, 0.05], [-0.04, 0, 0.04], [-0.04, 0, 0.04, 0.08], [-0.03, 0, 0.03, 0.06])
+    changes = np.stack([axis.ravel() for axis in steps], 1)
+    shapes = np.concatenate([both[:4] + changes, np.full((len(changes), 1), both[4])], 1)
+    shapes = shapes[shapes[:, 0] - shapes[:, 2] > 0.03]
+    cost = _STIFFNESS * np.abs(shapes - both).sum(1)
+    return shapes[np.argmax(_line_along(face, lines, shapes, side) - cost)]
+
+
+def _line_along(face: FaceFrame, lines: np.ndarray, shapes: np.ndarray, side: int) -> np.ndarray:
+    """How much line each superellipse (centre, half sides, exponent) collects on a side of the nose."""
+    u0, v0, a, b, power = shapes.T[..., None]
+    cos, sin = np.cos(turn := np.linspace(0, 2 * np.pi, 64, endpoint=False)), np.sin(turn)
+    u = u0 + a * np.sign(cos) * np.abs(cos) ** (2 / power)
+    v = v0 + b * np.sign(sin) * np.abs(sin) ** (2 / power)
+    # The logarithm and the cap: a whole rim counts for more than a strong piece of one.
+    return np.minimum(np.log1p(face.sample(lines, side * u, v)), 2).mean(1)
+
+
+def _lines(face: FaceFrame) -> np.ndarray:
+    """Thin dark or (less telling) bright lines, relative to what a cheek's skin shows of them."""
+    grey = cv2.GaussianBlur(face.lab[..., 0], (0, 0), 0.01 * face.unit)
+    radius = max(1, round(0.04 * face.unit))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    dark = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, kernel)
+    bright = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel)
+    lines = np.maximum(dark, 0.7 * bright)
+    cheeks = face.oval & (face.v > 0.5) & (face.v < 0.65) & (np.abs(face.u) < 0.5)
+    return lines / (2 + (lines[cheeks].mean() if cheeks.any() else 0))
