@@ -143,11 +143,10 @@ class MediaPipeLandmarks:
         found = self._faces(image, FaceBox.whole(image))
         if not found:
             height, width = image.shape[:2]
-            step = min(height, width) / 4
+            # Not smaller than an eighth of the length: a strip of pixels would have thousands of tiles.
+            side = max(min(height, width) / 2, max(height, width) / 8)
             tiles = [
-                FaceBox(x, y, min(height, width) / 2)
-                for y in np.arange(step, height - step + 1, step)
-                for x in np.arange(step, width - step + 1, step)
+                FaceBox(x, y, side) for y in _tile_centres(height, side) for x in _tile_centres(width, side)
             ]
             found = [face for tile in tiles for face in self._faces(image, tile)]
         yield from sorted(found, key=lambda box: -box.side)
@@ -168,6 +167,11 @@ class MediaPipeLandmarks:
         probability = self._person.process(FaceBox.around(landmarks).cut(image)).segmentation_mask
         third = len(probability) // 3  # the middle of the crop is face
         return float(probability[third:-third, third:-third].mean()) > 0.5
+
+
+def _tile_centres(length: int, side: float) -> Iterable[float]:
+    """Of tiles that overlap by half."""
+    return np.arange(side / 2, length - side / 2 + 1, side / 2) if side < length else [length / 2]
 
 
 class FaceBox:
