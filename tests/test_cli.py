@@ -229,7 +229,7 @@ REFUSED_AT_ONCE: dict[str, tuple[dict[str, Any], str]] = {
     "output folder not writable": ({"output": "/proc/self/out.mp4"}, "/proc/self"),
     "output is a folder": ({"output": "{}/out.mp4"}, "folder"),
     "output is a picture": ({"output": "{}/out/out.png"}, ".mp4"),
-    "output without a suffix": ({"output": "{}/out/out"}, ".mp4"),
+    "output is a folder with files": ({"output": "{}"}, "not empty"),
     "no steps": ({"steps": "0"}, "--steps"),
     "half a step": ({"steps": "0.5"}, "--steps"),
     "no frames": ({"frames": "0"}, "--frames"),
