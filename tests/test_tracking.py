@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from durian.portrait.face_choice import LARGEST, FaceChoice
 from durian.portrait.geometry import face_template
 from durian.portrait.landmarks import FaceBox
 from durian.portrait.tracking import FaceTracker, GapBridge, TrackedFace, track_face
+from durian.video import read_image
 
 LOOKS = [np.random.default_rng(seed).integers(0, 255, (6, 6, 3), np.uint8) for seed in range(3)]
 
@@ -191,3 +193,20 @@ def test_a_video_is_tracked_frame_by_frame() -> None:
     blank = SceneFinder([Scene()] * 7)
     results = list(track_face(blank.frames(), FaceTracker(finder=blank), patience=3))
     assert [result.landmarks for result in results] == [None] * 7
+
+
+def test_real_people_are_not_mixed_up(shared_dir: Path) -> None:
+    left, right = (
+        cv2.resize(read_image(shared_dir / f"real/portraits/{name}.jpg"), (360, 360))
+        for name in ("man_brown_hair", "woman_long_dark")
+    )
+    group = np.full((400, 760, 3), 128, np.uint8)
+    group[20:380, 10:370], group[20:380, 390:750] = left, right
+    alone = group.copy()
+    alone[:, :380] = 128
+    swapped = group.copy()
+    swapped[20:380, 10:370] = right
+    moved = np.roll(group, 30, axis=1)
+    with FaceTracker(FaceChoice(index=1)) as tracker:
+        found = [tracker(frame) for frame in (group, group, alone, swapped, moved)]
+    assert [None if face is None else face[4, 0] < 390 for face in found] == [True, True, None, None, True]

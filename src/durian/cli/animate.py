@@ -175,6 +175,7 @@ def animate(
                 report=report,
                 tracker=tracker,
                 motion=motion.options(),
+                smoothing=smoothing,
                 finish=paste,
             )
         else:

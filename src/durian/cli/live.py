@@ -45,14 +45,22 @@ def animate_live(
     report: Report | None = None,
     tracker: FaceTracker | None = None,
     motion: MotionOptions | None = None,
+    smoothing: float = 0.0,
     finish: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> int:
     """Animate by a camera until Ctrl-C or `limit` frames; the frames' number."""
     from durian.camera import Camera
+    from durian.portrait.smoothing import LandmarkSmoother
 
     with Camera(index, limit) as camera, on_interrupt(camera.stop):
         frames = pipeline.stream(
-            references.portrait, references.attributes, camera, tracker=tracker, motion=motion, **options
+            references.portrait,
+            references.attributes,
+            camera,
+            tracker=tracker,
+            motion=motion,
+            smoother=LandmarkSmoother(camera.fps, smoothing),
+            **options,
         )
         if finish is not None:
             frames = map(finish, frames)

@@ -34,6 +34,7 @@ from durian.pipeline.windows import Windows
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.keypoints import draw_keypoints
 from durian.portrait.motion_transfer import WARM_UP, MotionOptions, MotionTransfer, transfer_stream
+from durian.portrait.smoothing import LandmarkSmoother
 from durian.portrait.tracking import FaceTracker, track_face
 
 LIVE = Windows(length=8, stride=4, fade=0, grows=True)
@@ -314,6 +315,7 @@ class DurianPipeline:
         warm_up: int = WARM_UP,
         tracker: FaceTracker | None = None,
         motion: MotionOptions | None = None,
+        smoother: LandmarkSmoother | None = None,
         **options: Unpack[AnimationOptions],
     ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """Live: a driver's frames in one by one, the animation's frames out one by one.
@@ -329,11 +331,12 @@ class DurianPipeline:
             warm_up: at least 1.
             tracker: finds and follows the driver's face; of MediaPipe if not given.
             motion: what of the driver's motion is taken over.
+            smoother: steadies the driver's landmarks.
             options: see `AnimationOptions`.
         """
         with ExitStack() as stack:
             follow = tracker or stack.enter_context(FaceTracker())
-            faces = (face.landmarks for face in track_face(frames, follow, patience=0))
+            faces = (face.landmarks for face in track_face(frames, follow, 0, smoother))
             keypoints = transfer_stream(faces, MotionTransfer(portrait.landmarks, motion), warm_up)
             yield from self.animate_iter(portrait, attributes, keypoints, windows=windows, **options)
 
