@@ -39,7 +39,7 @@ def main(
             paths = []
             for number, odd in enumerate(inputs):
                 path = folder / f"{role}{number}" / odd.file
-                path.parent.mkdir()
+                (folder / f"{role}{number}").mkdir()
                 odd.make(path)
                 paths.append(path)
             jobs.append((f"{len(paths)} kinds of {role}", partial(_read_all, paths, read)))
