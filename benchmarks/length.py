@@ -3,18 +3,16 @@
     uv run python benchmarks/length.py memory --frames 100 --frames 3000
     uv run python benchmarks/length.py seams cases/long --limit 2
 
-`memory` animates and writes an mp4 in a process of its own for each length and prints the most memory that
-it held (ru_maxrss), as `durian animate` does with frames that it has; by default with a thin random network
-of `mini`'s kind, since what is kept of a frame does not depend on the network's width. `seams` measures on
-cases with exact frames how much neighbouring frames differ along the true motion, at the seams of windows and
-elsewhere, and how near the attribute is to the truth at the begin and at the end.
+`memory` makes one long video, writes it as an mp4 as `durian animate` does, and prints the most memory that
+its process has held after so many frames (ru_maxrss); by default with a thin random network of `mini`'s
+kind, since what is kept of a frame does not depend on the network's width. `seams` measures on cases with
+exact frames how much neighbouring frames differ along the true motion, at the seams of windows and elsewhere,
+and how near the attribute is to the truth at the begin and at the end.
 """
 
 from __future__ import annotations
 
 import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,19 +68,7 @@ def memory(
     checkpoint: Annotated[str | None, typer.Option(help="In place of the thin network.")] = None,
     steps: int = 1,
 ) -> None:
-    """Print the peak memory of a process that makes so many frames."""
-    table = Table("frames", "peak memory", title=f"{checkpoint or 'thin network'}, {steps} steps")
-    for count in frames:
-        command = [sys.executable, __file__, "alone", str(count), "--steps", str(steps)]
-        command += ["--checkpoint", checkpoint] if checkpoint else []
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        table.add_row(str(count), f"{int(done.stdout) / 1024:.1f} MiB")
-    Console().print(table)
-
-
-@app.command(hidden=True)
-def alone(count: int, checkpoint: str | None = None, steps: int = 1) -> None:
-    """One process of `memory`: prints its peak memory in KiB."""
+    """Make one long video and print the peak memory that the process has held after so many frames."""
     torch.set_num_threads(1)
     pipeline = DurianPipeline.from_pretrained(checkpoint, "cpu") if checkpoint else thin_pipeline()
     size = pipeline.size
@@ -92,13 +78,19 @@ def alone(count: int, checkpoint: str | None = None, steps: int = 1) -> None:
     reference = Reference(np.full((size, size, 3), 127, np.uint8), mask, landmarks)
 
     def keypoints() -> Iterator[np.ndarray]:
-        for index in range(count):
+        for index in range(max(frames)):
             yield landmarks + np.array([3 * np.sin(index / 9), 0, 0], np.float32)
 
-    made = pipeline.animate_iter(reference, {"hair": reference}, keypoints(), num_inference_steps=steps)
+    def watched() -> Iterator[np.ndarray]:
+        made = pipeline.animate_iter(reference, {"hair": reference}, keypoints(), num_inference_steps=steps)
+        for count, frame in enumerate(made, 1):
+            yield frame
+            if count in frames:
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                print(f"{count} frames: {peak:.1f} MiB", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
-        write_video(Path(folder) / "long.mp4", made, 25.0)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        write_video(Path(folder) / "long.mp4", watched(), 25.0)
 
 
 @app.command()

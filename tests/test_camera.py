@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,7 @@ class FakeCapture:
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         self.gate.acquire(timeout=5)
+        time.sleep(0.002)  # as a camera, which does not give pictures without a pause
         if self.given == self.count:
             return False, None
         self.given += 1

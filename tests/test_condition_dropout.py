@@ -87,7 +87,7 @@ def test_each_condition_of_guidance_is_one_that_training_showed(
             batch,
             latents,
             timestep.expand(1, FRAMES),
-            objective._read_positions(batch)[0],
+            objective.read_positions(batch)[0],
             keep_portrait,
             keep_attribute,
         )
