@@ -18,6 +18,7 @@ from durian.portrait.landmarks import FaceBox, FaceFinder, MediaPipeLandmarks, f
 from durian.portrait.smoothing import LandmarkSmoother
 
 Landmarks = Float[np.ndarray, "478 3"]
+Look = Float[np.ndarray, "24 24 3"]
 
 PATIENCE = 8  # frames that are waited for a lost face, so that the gap can be bridged
 _SAME_PLACE = 0.3  # overlap with its last place from which on a face is the same
@@ -62,21 +63,19 @@ class FaceTracker:
         self._choice = choice or FaceChoice()
         self._box: FaceBox | None = None  # where the face is searched, None while it is lost
         self._last: Landmarks | None = None
-        self._look: np.ndarray | None = None
+        self._look: Look | None = None
         self._lost = 0
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Landmarks | None:
         """The landmarks of the next frame, in its pixels, or None where the face is not to be seen."""
-        landmarks = self._follow(image) if self._box is not None else None
-        if landmarks is None:
-            landmarks = self._find(image)
-        if landmarks is None:
+        found = self._follow(image) or self._find(image)
+        if found is None:
             self._box = None
             self._lost += 1
             return None
+        landmarks, look = found
         if self._box is None or not self._box.holds(landmarks):
             self._box = FaceBox.around(landmarks)
-        look = _appearance(image, landmarks)
         self._look = look if self._look is None else 0.9 * self._look + 0.1 * look
         self._last, self._lost = landmarks, 0
         return landmarks
@@ -93,24 +92,25 @@ class FaceTracker:
     ) -> None:
         self.close()
 
-    def _follow(self, image: np.ndarray) -> Landmarks | None:
-        assert self._box is not None
-        landmarks = self._finder.look(image, self._box)
+    def _follow(self, image: np.ndarray) -> tuple[Landmarks, Look] | None:
+        landmarks = None if self._box is None else self._finder.look(image, self._box)
         if landmarks is None or self._last is None or face_overlap(landmarks, self._last) < _SAME_PLACE:
             return None
-        return landmarks if self._likeness(image, landmarks) > _UNLIKE else None
+        look = _appearance(image, landmarks)
+        return (landmarks, look) if self._likeness(look) > _UNLIKE else None
 
-    def _find(self, image: np.ndarray) -> Landmarks | None:
+    def _find(self, image: np.ndarray) -> tuple[Landmarks, Look] | None:
         faces = self._finder.search(image, thorough=self._lost % _SEARCH_EVERY == 0)
         if self._last is None:
-            return self._choice.choose(faces)
-        scored = [(self._likeness(image, face), face) for face in faces]
+            chosen = self._choice.choose(faces)
+            return None if chosen is None else (chosen, _appearance(image, chosen))
+        looks = [(face, _appearance(image, face)) for face in faces]
         same = [
-            (likeness, face)
-            for likeness, face in scored
-            if likeness > (_UNLIKE if self._within_reach(face) else _ALIKE)
+            (face, look)
+            for face, look in looks
+            if self._likeness(look) > (_UNLIKE if self._within_reach(face) else _ALIKE)
         ]
-        return max(same, key=lambda pair: pair[0])[1] if same else None
+        return max(same, key=lambda pair: self._likeness(pair[1]), default=None)
 
     def _within_reach(self, landmarks: Landmarks) -> bool:
         assert self._last is not None
@@ -119,10 +119,11 @@ class FaceTracker:
         growth = max(now.side / last.side, last.side / now.side)
         return bool(away < _REACH[0] + _REACH[1] * self._lost and growth < 1.5 + 0.05 * self._lost)
 
-    def _likeness(self, image: np.ndarray, landmarks: Landmarks) -> float:
+    def _likeness(self, look: Look) -> float:
+        """Correlation with what the face has looked like of late."""
         if self._look is None:
             return 1.0
-        return float((_appearance(image, landmarks) * self._look).mean() / max(self._look.std(), 1e-6))
+        return float((look * self._look).mean() / max(float(self._look.std()), 1e-6))
 
 
 def track_face(
@@ -179,7 +180,7 @@ _CORNERS = (33, 263, 152)  # outer eye corners and chin
 _PLACES = np.array([[6, 8], [18, 8], [12, 23]], np.float32)
 
 
-def _appearance(image: UInt8[np.ndarray, "H W 3"], landmarks: Landmarks) -> Float[np.ndarray, "24 24 3"]:
+def _appearance(image: UInt8[np.ndarray, "H W 3"], landmarks: Landmarks) -> Look:
     """What a face looks like, upright and of one size: colours less their mean, of deviation 1."""
     box = FaceBox.around(landmarks)
     corners = (landmarks[list(_CORNERS), :2] - (box.x, box.y)) * (box.PIXELS / box.side) + box.PIXELS / 2
