@@ -98,7 +98,8 @@ class Networks(nn.Module):
 
     def with_denoising_unet(self, denoising_unet: DenoisingUNet) -> Networks:
         """The same parts, shared, around another DNet."""
-        return Networks(**{"attribute_net": None, **self.components(), "denoising_unet": denoising_unet})
+        parts: dict[str, Any] = {"attribute_net": None, **self.components(), "denoising_unet": denoising_unet}
+        return Networks(**parts)
 
     def lower_precision(self, dtype: torch.dtype) -> Networks:
         """Weights and computation in `dtype`, but where places are computed, which half precision would
