@@ -53,7 +53,8 @@ def align_mask(
     logits = weigh(evidence(mask, source, target, pixels), _weights()).reshape(grid, grid)
     if grid < size:
         logits = cv2.resize(logits, (size, size), interpolation=cv2.INTER_LINEAR)
-    return 1 / (1 + np.exp(-_EDGE * logits))
+    # Exactly 0 and 1 but for the edge: what is out of the question is not masked at all.
+    return np.clip((1 / (1 + np.exp(-_EDGE * logits)) - 0.02) / 0.96, 0, 1).astype(np.float32)
 
 
 def weigh(features: Float[np.ndarray, "P C"], weights: Mapping[str, np.ndarray]) -> Float[np.ndarray, " P"]:
