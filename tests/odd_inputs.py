@@ -428,7 +428,7 @@ PICTURES = [
 DRIVERS = [
     *(_driver(f"cut{s}.mp4", cut_video(s), EITHER, "cut") for s in (0.01, 0.05, 0.3, 0.6, 0.95)),
     _driver("battery.mp4", indexed_at_the_end, LINE, "not a video"),
-    *(_driver(f"flipped{i}.mp4", damaged(DRIVER.read_bytes, i), EITHER, "flipped") for i in range(4)),
+    *(_driver(f"flipped{i}.mp4", damaged(DRIVER.read_bytes, i), EITHER) for i in range(4)),
     _driver("empty.mp4", data(b""), LINE, "empty"),
     _driver("text.mp4", data(b"This is not a video.\n" * 200), LINE, "not a video"),
     _driver("noise.mp4", lambda path: path.write_bytes(_noise().tobytes()), LINE, "noise.mp4"),

@@ -54,6 +54,11 @@ class ContainerFile:
             self._container.close()
             raise DurianError(f"{path}: there is no picture in this file, only sound or data")
         self._stream = stream
+        try:
+            check_pixels(path, stream.width, stream.height)
+        except DurianError:
+            self._container.close()
+            raise
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         self.rate = _rate(self._stream)

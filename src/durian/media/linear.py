@@ -16,6 +16,13 @@ from durian.media.checks import MAX_PIXELS
 EXR_MAGIC, RADIANCE_MAGIC, TIFF_MAGIC = b"\x76\x2f\x31\x01", b"#?", (b"II*\0", b"MM\0*")
 
 
+def may_be_linear(path: Path) -> bool:
+    """Whether a file is of a kind that can hold linear light, judged by its first bytes."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+    return head == EXR_MAGIC or head.startswith(RADIANCE_MAGIC) or head in TIFF_MAGIC
+
+
 def read_linear(path: Path) -> Float[np.ndarray, "H W 3"] | None:
     """Linear light of a picture that holds it, with diffuse white at 1; None for any other.
 

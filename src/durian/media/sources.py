@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from PIL import Image
 
 from durian.errors import DurianError
 from durian.media.images import is_picture, open_picture, read_image, upright_rgb
+from durian.media.linear import may_be_linear
 
 STILL_RATE = 25.0
 PICTURE_SUFFIXES = (
@@ -103,8 +103,10 @@ class PictureFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.rate, self.free_rate, self.count, self.duration = STILL_RATE, True, 1, None
-        with suppress(DurianError), open_picture(path) as image:
-            if getattr(image, "n_frames", 1) > 1 and image.format not in ("TIFF", "MPO"):
+        if may_be_linear(path):  # no animations, and not all are known to Pillow
+            return
+        with open_picture(path) as image:
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                 delays = self._measure(image)
                 self.count, self.duration, self.free_rate = len(delays), sum(delays), False
                 self.rate = max(1.0, self.count / self.duration)
