@@ -195,6 +195,8 @@ MINI = Preset(
         "pixel_values": True,
         "copy_heads": 4,
         "copy_factor": 4,
+        "copy_tones": True,
+        "copy_polish": 16,
         "motion_num_attention_heads": 4,
     },
     reference_net={"position_frequencies": 5, "drop_masked_tokens": True},
