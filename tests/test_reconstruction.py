@@ -129,7 +129,7 @@ def test_a_padded_example_is_as_if_it_were_alone(tmp_path: Path, name: str):
     keep = torch.tensor([True, True, True])
 
     def predict(batch: Batch, rows: slice, dropped: bool = False) -> torch.Tensor:
-        positions, _ = objective._read_positions(batch)
+        positions, _ = objective.read_positions(batch)
         kept = keep[rows] & (not dropped)
         return objective.predict(batch, noisy[rows], timesteps[rows], positions, keep[rows], kept)
 

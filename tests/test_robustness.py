@@ -226,4 +226,6 @@ def test_random_bytes_never_end_in_a_traceback(tmp_path: Path) -> None:
         path.write_bytes(head + rng.integers(0, 256, int(rng.integers(10, 3000)), dtype=np.uint8).tobytes())
         for role in ("portrait", "driving"):
             with time_limit(_PATIENCE):
-                assert main(arguments(tmp_path / "out.mp4", role, path, own_mask=False)) == 2, (head, role)
+                status = main(arguments(tmp_path / "out.mp4", role, path, own_mask=False))
+            # Of plain pixels any noise is a picture.
+            assert status == 2 or head.startswith(b"P6"), (head, role)

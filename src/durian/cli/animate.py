@@ -213,7 +213,8 @@ def animate(
             f"{paste.enlargement:.1f} times: it is softer than the rest."
         )
     )
-    typer.echo(f"Wrote {output}: {count} frames of {width}×{height} pixels.{soft}")
+    wrote = f"Wrote {output}: {count} frames of {width}×{height} pixels.{soft}"
+    typer.echo(" ".join(wrote.split()))  # names may have line breaks
 
 
 def _warn(warnings: list[str]) -> None:

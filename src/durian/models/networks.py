@@ -154,8 +154,8 @@ class Networks(nn.Module):
         if not self.portrait_net.config["mask_references"]:
             visible = torch.ones_like(visible)
         masked = MaskedReference(image * visible, visible, canonical)
-        exact = next(encoder.parameters()).dtype  # see `lower_precision`
-        embedding = encoder(masked.image.to(exact)).to(masked.image)
+        # Their resampling is not there in half precision, see `lower_precision`.
+        embedding = encoder(masked.image.float()).to(masked.image)
         if net is None or self.attribute_net is None:
             return EncodedReference(masked, embedding, None)
         latents = encode_latents(self.vae, masked.image)
