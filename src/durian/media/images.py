@@ -183,7 +183,7 @@ def _deep_to_uint8(image: Image.Image) -> UInt8[np.ndarray, "H W"]:
 
 def _open_heif(path: Path) -> Image.Image:
     try:
-        import pillow_heif  # ty: ignore[import-not-found]
+        import pillow_heif
     except ImportError as error:
         raise DurianError(
             f"{path}: HEIC pictures need the package pillow-heif (uv sync --extra heif), "

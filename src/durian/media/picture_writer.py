@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import av
 import numpy as np
-from av.video.stream import VideoStream
 from PIL import Image
 
 from durian.provenance import add_gif_xmp, add_webp_xmp, png_metadata
@@ -28,7 +27,7 @@ def write_gif(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, int], 
     delay = max(_LEAST_GIF_DELAY, round(1 / fps / _GIF_CLOCK))
     options = {"loop": "0", "final_delay": str(delay)}
     with av.open(str(path), "w", format="gif", options=options) as output:
-        stream = cast(VideoStream, output.add_stream("gif", rate=100))
+        stream = output.add_stream("gif", rate=100)
         (stream.height, stream.width), stream.pix_fmt = shape, "pal8"
         for index, image in enumerate(frames):
             stamp = round(index / fps / _GIF_CLOCK)
@@ -45,7 +44,7 @@ def write_gif(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, int], 
 def write_webp(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, int], fps: float) -> None:
     """Loops for ever; lossy, of high quality. Only compressed frames are held."""
     with av.open(str(path), "w", format="webp", options={"loop": "0"}) as output:
-        stream = cast(VideoStream, output.add_stream("libwebp_anim", rate=1000, options={"quality": "90"}))
+        stream = output.add_stream("libwebp_anim", rate=1000, options={"quality": "90"})
         (stream.height, stream.width), stream.pix_fmt = shape, "bgra"
         for index, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgra")
