@@ -143,8 +143,13 @@ def test_the_command_line_takes_a_camera_until_it_is_stopped(monkeypatch, tmp_pa
 
 def test_the_first_interrupt_ends_the_video():
     stopped = []
-    with on_interrupt(lambda: stopped.append(True)):
-        signal.raise_signal(signal.SIGINT)
-        assert stopped == [True]
-        with pytest.raises(KeyboardInterrupt):
+    # In the background of a shell, interrupts are ignored from the start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with on_interrupt(lambda: stopped.append(True)):
             signal.raise_signal(signal.SIGINT)
+            assert stopped == [True]
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
