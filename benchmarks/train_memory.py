@@ -128,7 +128,9 @@ def main(
             config = config.model_copy(update={"data": config.data.model_copy(update={"targets": frames})})
         with torch.device("meta"):
             shapes = config.shape().build(temporal=config.stage == 2)
-        sizes = {**account(shapes, config), "activations": activations(config)}
+        sizes = account(shapes, config)
+        if config.distillation is None:  # of a teacher and a student at once they are not computed
+            sizes["activations"] = activations(config)
         print(f"{path}: {config.batch_size} × {config.data.targets} frames at once")
         for name, size in {**sizes, "together": sum(sizes.values())}.items():
             print(f"  {name:<44}{size / 1e9:8.2f} GB", flush=True)

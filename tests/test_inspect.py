@@ -13,6 +13,7 @@ from durian.demo import SAMPLES
 from durian.inspect.gather import Inspection, inspect_inputs
 from durian.inspect.page import html
 from durian.inspect.sheet import draw_inspection, tinted
+from durian.portrait.face_choice import FaceChoice
 from durian.video import VideoReader, read_image, read_mask
 
 SIZE = 64
@@ -60,16 +61,32 @@ def test_all_is_in_the_picture(inputs: dict[str, np.ndarray], driving: list[np.n
 def test_what_is_wrong_is_said(inputs: dict[str, np.ndarray], driving: list[np.ndarray]) -> None:
     speck = np.zeros(inputs["hair"].shape[:2], np.float32)
     speck[20:34, 120:134] = 1
-    small = np.full((400, 400, 3), 90, np.uint8)
-    small[100:160, 100:160] = np.asarray(Image.fromarray(inputs["portrait"]).resize((60, 60)))
     frames = [driving[0], np.zeros_like(driving[0]), driving[1]]
-    found = look({**inputs, "portrait": inputs["portrait"]}, frames, hair=speck)
+    found = look(inputs, frames, hair=speck)
     text = "\n".join(found.warnings)
     assert "the mask of the hair covers" in text
     assert "1 of the driving video's 3 frames show no face" in text
     assert found.seen.tolist() == [True, False, True]
     worse = draw_inspection(found)
     assert worse.shape[0] > draw_inspection(look(inputs, driving)).shape[0], "a line each"
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_the_chosen_face_is_the_one_that_is_judged(
+    inputs: dict[str, np.ndarray], driving: list[np.ndarray], index: int
+) -> None:
+    pair = np.concatenate([inputs["portrait"], inputs["hair"]], 1)
+    assert inputs["portrait"].shape == inputs["hair"].shape
+    found = inspect_inputs(
+        pair, {"hair": inputs["hair"]}, driving[:1], size=SIZE,
+        attribute_masks={"hair": read_mask(SAMPLES / "hair_mask.png", inputs["hair"].shape[:2])},
+        portrait_mask=np.zeros(pair.shape[:2], np.float32), portrait_face=FaceChoice(index=index),
+    )  # fmt: skip
+    middle = found.portrait.landmarks[:, 0].mean() / inputs["portrait"].shape[1]
+    assert index - 1 < middle < index
+    crop = found.portrait.crop.points(found.portrait.landmarks)
+    assert np.abs(crop - found.references.portrait.landmarks).max() < 0.02 * SIZE
+    assert not [text for text in found.warnings if "about the same size" in text]
 
 
 def test_a_mask_is_drawn_where_it_is() -> None:

@@ -75,7 +75,7 @@ def test_checkpointing_keeps_less_for_the_same_gradients(tmp_path: Path, stage: 
         unet.is_gradient_checkpointing
         for unet in (networks.denoising_unet, networks.portrait_net, networks.attribute_net)
     )
-    assert kept_less < (0.8 if stage == 1 else 0.7) * kept
+    assert kept_less < (0.75 if stage == 1 else 0.6) * kept
     assert plain.keys() == checkpointed.keys()
     for name, gradient in plain.items():
         torch.testing.assert_close(checkpointed[name], gradient, atol=1e-6, rtol=1e-4)

@@ -53,7 +53,7 @@ def tiny_preset(
             "num_attention_heads": (2, 2, 2),
         },
         keypoint_guider={"out_channels": 8, "block_out_channels": (8, 8), "fold": 2},
-        denoising_unet={**MINI.denoising_unet, "copy_polish": 4, **denoising_unet},
+        denoising_unet={**MINI.denoising_unet, **denoising_unet},
         reference_net={**MINI.reference_net, **(reference_net or {})},
         joint_references=joint_references,
         position_reader={"grid": 8, "factor": 4, "channels": (8, 8, 8)},

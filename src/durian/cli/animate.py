@@ -154,7 +154,8 @@ def animate(
             attribute_faces=faces.attributes,
             masker=stack.enter_context(open_masker(parser, device)),
         )
-        _warn(warn_of_references(*photo_facts(portrait_image, attributes, pipeline.size), references))
+        facts = photo_facts(portrait_image, attributes, pipeline.size, faces.portrait, faces.attributes)
+        _warn(warn_of_references(*facts, references))
         paste = PasteBack(portrait_image, references.crop) if paste_back else None
         options = AnimationOptions(
             num_inference_steps=steps,

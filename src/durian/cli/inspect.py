@@ -18,6 +18,7 @@ from durian.cli.mask_options import (
     parse_mask_options,
     read_masks,
 )
+from durian.cli.motion_options import AttributeFace, DrivingFace, PortraitFace, parse_faces
 from durian.cli.options import Checkpoint, Device, Frames, parse_files
 from durian.cli.progress import progress_bars
 from durian.errors import DurianError
@@ -37,12 +38,16 @@ def inspect(
     parser: Parser = "builtin",
     attribute_click: AttributeClick = None,
     click_model: ClickModel = CLICK_MODEL,
+    portrait_face: PortraitFace = "largest",
+    attribute_face: AttributeFace = None,
+    driving_face: DrivingFace = "largest",
     frames: Frames = None,
     device: Device = None,
 ) -> None:
     """Show what the model will see, and warn of what is likely to spoil the result."""
     attribute_files = parse_files(attribute, "--attribute")
     mask_files, clicks = parse_mask_options(attribute_files, attribute_mask, attribute_click)
+    faces = parse_faces(attribute_files, portrait_face, attribute_face, driving_face)
     if output.suffix.lower() not in (".png", ".html"):
         raise DurianError(f"--output {output}: give a name that ends in .png or .html")
 
@@ -74,6 +79,9 @@ def inspect(
                 fps=video.fps,
                 attribute_masks=read_masks(mask_files, clicks, attributes, click_model, device),
                 portrait_mask=own_mask,
+                portrait_face=faces.portrait,
+                attribute_faces=faces.attributes,
+                driving_face=faces.driver,
                 masker=masker,
                 progress=partial(report, "Looking", total=video.frame_count),
             )

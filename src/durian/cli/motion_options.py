@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from durian.portrait.face_choice import FaceChoice
     from durian.portrait.motion_transfer import MotionOptions
 
-_REGIONS = ("pose", "eyes", "brows", "lips")
 _FACE = "Which of several faces: largest, a number from left to right, or X,Y in pixels."
 
 PortraitFace = Annotated[str, typer.Option(help=f"In the portrait. {_FACE}")]
@@ -57,8 +56,12 @@ class MotionChoice:
     absolute: bool
 
     def __post_init__(self) -> None:
-        if unknown := [name for name in self.region or () if name not in _REGIONS]:
-            raise DurianError(f"--region {unknown[0]}: choose from {', '.join(_REGIONS)}")
+        if not self.region:
+            return
+        from durian.portrait.motion_transfer import REGIONS
+
+        if unknown := [name for name in self.region if name not in REGIONS]:
+            raise DurianError(f"--region {unknown[0]}: choose from {', '.join(REGIONS)}")
 
     def options(self) -> MotionOptions:
         """The same as the library takes it."""

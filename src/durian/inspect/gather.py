@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from durian.portrait.aligner import align_mask
-from durian.portrait.landmarks import FaceFinder, MediaPipeLandmarks
+from durian.portrait.face_choice import LARGEST, FaceChoice
+from durian.portrait.landmarks import MediaPipeLandmarks
 from durian.portrait.masks import AttributeMasker
 from durian.portrait.prepare import References, prepare_motion, prepare_references
 from durian.portrait.tracking import FaceTracker
@@ -47,23 +48,36 @@ def inspect_inputs(
     fps: float = 25.0,
     attribute_masks: Mapping[str, Float[np.ndarray, "H W"]] | None = None,
     portrait_mask: Float[np.ndarray, "H W"] | None = None,
+    portrait_face: FaceChoice = LARGEST,
+    attribute_faces: Mapping[str, FaceChoice] | None = None,
+    driving_face: FaceChoice = LARGEST,
     masker: AttributeMasker | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Inspection:
-    """Prepare inputs as for an animation, and judge them. Arguments and errors are those of `prepare`."""
+    """Prepare inputs as for an animation, and judge them.
+
+    Arguments and errors are those of `prepare_references` and `prepare_motion`.
+    """
     references = prepare_references(
         portrait,
         attributes,
         size=size,
         attribute_masks=attribute_masks,
         portrait_mask=portrait_mask,
+        portrait_face=portrait_face,
+        attribute_faces=attribute_faces,
         masker=masker,
     )
-    facts, donors = photo_facts(portrait, attributes, size)
-    with FaceTracker() as tracker:
+    facts, donors = photo_facts(portrait, attributes, size, portrait_face, attribute_faces)
+    with FaceTracker(driving_face) as tracker:
         watch = SeenFrames(tracker)
         keypoints = prepare_motion(
-            driving, references.portrait.landmarks, detector=watch, fps=fps, progress=progress
+            driving,
+            references.portrait.landmarks,
+            face=driving_face,
+            detector=watch,
+            fps=fps,
+            progress=progress,
         )
     target = references.portrait.landmarks
     return Inspection(
@@ -84,17 +98,19 @@ def photo_facts(
     portrait: UInt8[np.ndarray, "H W 3"],
     attributes: Mapping[str, UInt8[np.ndarray, "H W 3"]],
     size: int,
-    detector: FaceFinder | None = None,
+    portrait_face: FaceChoice = LARGEST,
+    attribute_faces: Mapping[str, FaceChoice] | None = None,
 ) -> tuple[PhotoFacts, dict[str, PhotoFacts]]:
-    """The faces of the portrait and of the attributes' photos."""
-    if detector is None:
-        with MediaPipeLandmarks() as detect:
-            return photo_facts(portrait, attributes, size, detect)
-    donors = {
-        name: PhotoFacts.find(f"the picture of the {name}", photo, size, detector)
-        for name, photo in attributes.items()
-    }
-    return PhotoFacts.find("the portrait", portrait, size, detector), donors
+    """The chosen faces of the portrait and of the attributes' photos."""
+    chosen = attribute_faces or {}
+    with MediaPipeLandmarks() as detector:
+        donors = {
+            name: PhotoFacts.find(
+                f"the picture of the {name}", photo, size, detector, chosen.get(name, LARGEST)
+            )
+            for name, photo in attributes.items()
+        }
+        return PhotoFacts.find("the portrait", portrait, size, detector, portrait_face), donors
 
 
 def warn_of_references(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -302,7 +302,7 @@ class DenoisingUNet(UNetMotionModel):
             place = None if place is None else place.to(hidden)
             copies = blend_copies(self.reference_copy, hidden, place, references)
             hidden, shares = self.reference_copy(hidden, copies)
-            copies = self.reference_copy.light(hidden, copies)
+            copies = self._again(self.reference_copy.light, hidden=hidden, copies=copies)
 
         if hidden.dtype != sample.dtype and not torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(sample.dtype)
@@ -313,15 +313,19 @@ class DenoisingUNet(UNetMotionModel):
         if self.conv_linear is not None:
             out = out + self.conv_linear(hidden)
         if self.reference_copy is not None and copies is not None and shares is not None:
-            out = self.reference_copy.compose(out, copies, shares)
+            out = self._again(self.reference_copy.compose, made=out, copies=copies, shares=shares)
         return out.unflatten(0, (batch, frames)).transpose(1, 2)
 
     def _run(self, block: nn.Module, **inputs: Any) -> Any:
         """One block. Gradient checkpointing is diffusers', which leaves motion modules out, so that of a
         temporal network whole blocks are checkpointed as well."""
-        if self.config["temporal"] and self.is_gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, use_reentrant=False, **inputs)
-        return block(**inputs)
+        return self._again(block, **inputs) if self.config["temporal"] else block(**inputs)
+
+    def _again(self, part: Callable[..., Any], **inputs: Any) -> Any:
+        """A part that is computed again in the backward pass, if gradient checkpointing is on."""
+        if self.is_gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(part, use_reentrant=False, **inputs)
+        return part(**inputs)
 
 
 def own_config(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -212,21 +212,7 @@ _JAW = (152, 148, 377, 176, 400, 150, 379, 172, 397, 58, 288)
 _PARTS: dict[Region, tuple[int, ...]] = {
     "eyes": (*keypoints.RIGHT_EYE, *keypoints.LEFT_EYE, *keypoints.RIGHT_IRIS, *keypoints.LEFT_IRIS),
     "brows": (*keypoints.RIGHT_BROW, *keypoints.LEFT_BROW, 10, 109, 338, 67, 297, 151, 9),
-    "lips": (
-        *keypoints.LIPS_OUTER,
-        *keypoints.LIPS_INNER,
-        152,
-        148,
-        377,
-        176,
-        400,
-        150,
-        379,
-        172,
-        397,
-        58,
-        288,
-    ),
+    "lips": (*keypoints.LIPS_OUTER, *keypoints.LIPS_INNER, *_JAW),
 }
 
 

@@ -36,7 +36,7 @@ class PhotoFacts:
         photo: the whole picture.
         landmarks: of the face, in its pixels.
         crop: the square that the model sees.
-        faces: landmarks of all faces that were found, the chosen one included.
+        faces: landmarks of all faces among which the largest was taken.
     """
 
     title: str
@@ -64,7 +64,8 @@ class PhotoFacts:
         if landmarks is None:
             raise DurianError(f"no face was found in {title}: choose one that shows a face from the front")
         crop = FaceCrop.from_landmarks(landmarks, size, photo.shape)
-        return cls(title, photo, landmarks, crop, tuple(faces))
+        # Who chose a face knows of the others.
+        return cls(title, photo, landmarks, crop, tuple(faces) if choice == LARGEST else ())
 
 
 class SeenFrames:
