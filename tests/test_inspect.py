@@ -14,6 +14,8 @@ from durian.inspect.gather import Inspection, inspect_inputs
 from durian.inspect.page import html
 from durian.inspect.sheet import draw_inspection, tinted
 from durian.portrait.face_choice import FaceChoice
+from durian.portrait.landmarks import MediaPipeLandmarks
+from durian.portrait.prepare import prepare_references
 from durian.video import VideoReader, read_image, read_mask
 
 SIZE = 64
@@ -82,11 +84,36 @@ def test_the_chosen_face_is_the_one_that_is_judged(
         attribute_masks={"hair": read_mask(SAMPLES / "hair_mask.png", inputs["hair"].shape[:2])},
         portrait_mask=np.zeros(pair.shape[:2], np.float32), portrait_face=FaceChoice(index=index),
     )  # fmt: skip
-    middle = found.portrait.landmarks[:, 0].mean() / inputs["portrait"].shape[1]
+    middle = found.references.photo.landmarks[:, 0].mean() / inputs["portrait"].shape[1]
     assert index - 1 < middle < index
-    crop = found.portrait.crop.points(found.portrait.landmarks)
+    crop = found.references.photo.crop.points(found.references.photo.landmarks)
     assert np.abs(crop - found.references.portrait.landmarks).max() < 0.02 * SIZE
     assert not [text for text in found.warnings if "about the same size" in text]
+
+
+def test_an_attribute_that_is_not_there_is_a_warning(
+    inputs: dict[str, np.ndarray], driving: list[np.ndarray]
+) -> None:
+    """Seeing what went wrong is what the command is for."""
+    found = look(inputs, driving, hair=np.zeros(inputs["hair"].shape[:2], np.float32))
+    assert any("is the hair there?" in text for text in found.warnings)
+    assert not found.aligned["hair"].any()
+    assert found.aligned["glasses"].any()
+    draw_inspection(found)
+
+
+def test_each_face_is_searched_once(inputs: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    searched, search = [], MediaPipeLandmarks.search
+
+    def counted(self: MediaPipeLandmarks, image: np.ndarray, thorough: bool = False) -> list[np.ndarray]:
+        searched.append(image)
+        return search(self, image, thorough)
+
+    monkeypatch.setattr(MediaPipeLandmarks, "search", counted)
+    references = prepare_references(inputs["portrait"], {"glasses": inputs["glasses"]}, size=SIZE)
+    assert len(searched) == 2
+    assert references.photo.image is inputs["portrait"]
+    assert references.donors["glasses"].image is inputs["glasses"]
 
 
 def test_a_mask_is_drawn_where_it_is() -> None:

@@ -252,6 +252,26 @@ def test_references_are_complementary_and_expansion_hides_the_own_shape():
         assert example.portrait_mask.sum() > 2 * example.attribute_masks.sum()  # M_port ⊃ M_attr
 
 
+def test_the_mask_may_be_united_with_several_of_others():
+    """Each of six others hides a column of its own: how many columns are hidden tells how many were drawn."""
+    own, others = dressed("a", "hair"), [dressed(str(index), "hair") for index in range(6)]
+    own.masks["hair"][:] = False
+    own.masks["hair"][:, :2] = True
+    for index, clip in enumerate(others):
+        clip.masks["hair"][:] = False
+        clip.masks["hair"][:, :, 3 * index + 7] = True
+
+    def columns(draws: int) -> set[int]:
+        strengths = dataclasses.replace(STILL, mask_expansion=1.0, mask_draws=draws)
+        sampler = ReconstructionSampler([own], 1, 4, augmentation=strengths)
+        sampler.mask_bank = ReconstructionSampler(others, 1, 4).mask_bank
+        masks = [sampler.draw(np.random.default_rng(seed)).portrait_mask[0] for seed in range(60)]
+        return {int((mask[10:].mean(0) > 0.9).sum()) for mask in masks}
+
+    assert columns(1) == {1}
+    assert columns(3) == {1, 2, 3}
+
+
 def test_a_bank_draws_faces_like_the_portraits():
     rng = np.random.default_rng(0)
     faces = face_template()[None].repeat(20, 0) * 8 + 16

@@ -15,6 +15,7 @@ from durian.errors import DurianError
 from durian.portrait.face_choice import LARGEST, FaceChoice
 from durian.portrait.geometry import face_template
 from durian.portrait.landmarks import FaceBox
+from durian.portrait.photo import Photo
 from durian.portrait.tracking import FaceTracker, GapBridge, TrackedFace, track_face
 from durian.video import read_image
 
@@ -143,9 +144,9 @@ def test_too_few_faces_for_the_index() -> None:
 
     detector = Detector(finder.scenes)
     image = finder.scenes[0].draw()
-    assert FaceChoice(index=2).find(image, "the portrait", detector) is not None
+    assert Photo.find("the portrait", image, 64, detector, FaceChoice(index=2)).landmarks is not None
     with pytest.raises(DurianError, match="only 2 faces can be found in the portrait"):
-        FaceChoice(index=3).find(image, "the portrait", detector)
+        Photo.find("the portrait", image, 64, detector, FaceChoice(index=3))
 
 
 # Gaps

@@ -8,8 +8,9 @@ import pytest
 
 from durian.portrait.crop import FaceCrop
 from durian.portrait.geometry import face_template
+from durian.portrait.inputs import Reference
+from durian.portrait.photo import Photo
 from durian.portrait.warnings import (
-    PhotoFacts,
     driving_warnings,
     gap_warnings,
     mask_warnings,
@@ -27,38 +28,38 @@ def face(scale: float = 60, x: float = 150, y: float = 130, yaw: float = 0, pitc
     return (scale * face_template() @ (about_y @ about_x).T + (x, y, 0)).astype(np.float32)
 
 
-def photo(blur: float = 0) -> np.ndarray:
+def picture(blur: float = 0) -> np.ndarray:
     """Blotches as fine as a face's features."""
     noise = np.random.default_rng(0).normal(0, 1, (300, 300)).astype(np.float32)
     blotches = cv2.GaussianBlur(noise, (0, 0), 1.5 + blur)
     return np.repeat(np.clip(128 + 40 * blotches / blotches.std(), 0, 255).astype(np.uint8)[..., None], 3, 2)
 
 
-def facts(landmarks: np.ndarray | None = None, size: int = SIZE, blur: float = 0, **more) -> PhotoFacts:
+def photo(landmarks: np.ndarray | None = None, size: int = SIZE, blur: float = 0, **more) -> Photo:
     landmarks = face() if landmarks is None else landmarks
-    picture = photo(blur)
-    crop = FaceCrop.from_landmarks(landmarks, size, picture.shape)
-    return PhotoFacts("the portrait", picture, landmarks, crop, **more)
+    image = picture(blur)
+    crop = FaceCrop.from_landmarks(landmarks, size, image.shape)
+    return Photo("the portrait", image, landmarks, crop, **more)
 
 
 def test_a_good_photo_has_no_warnings() -> None:
-    assert photo_warnings(facts(faces=(face(), face(10, 20, 20)))) == []
+    assert photo_warnings(photo(rivals=(face(), face(10, 20, 20)))) == []
 
 
 @pytest.mark.parametrize(
     ("spoiled", "words"),
     [
-        (facts(face(8), size=128), "too small: 8 pixels from eye to eye, and the model works with 36"),
-        (facts(blur=6), "blurred"),
-        (facts(face(yaw=55)), "turned 5.° to the right"),
-        (facts(face(yaw=-55)), "turned 5.° to the left"),
-        (facts(face(pitch=7 + 40)), "turned .*° down"),
-        (facts(face(pitch=7 - 40)), "turned .*° up"),
-        (facts(face(x=20)), "cut off"),
-        (facts(faces=(face(), face(50, 40, 40))), "2 faces .* the one at"),
+        (photo(face(8), size=128), "too small: 8 pixels from eye to eye, and the model works with 36"),
+        (photo(blur=6), "blurred"),
+        (photo(face(yaw=55)), "turned 5.° to the right"),
+        (photo(face(yaw=-55)), "turned 5.° to the left"),
+        (photo(face(pitch=7 + 40)), "turned .*° down"),
+        (photo(face(pitch=7 - 40)), "turned .*° up"),
+        (photo(face(x=20)), "cut off"),
+        (photo(rivals=(face(), face(50, 40, 40))), "2 faces .* the one at"),
     ],
 )
-def test_each_spoiled_photo_has_its_warning(spoiled: PhotoFacts, words: str) -> None:
+def test_each_spoiled_photo_has_its_warning(spoiled: Photo, words: str) -> None:
     found = photo_warnings(spoiled)
     assert len(found) == 1, found
     with pytest.raises(ValueError, match=words):
@@ -118,9 +119,12 @@ def test_driving_frames_without_a_face() -> None:
 
 
 def test_all_of_the_references() -> None:
-    donors = {"hair": facts(face(yaw=45)), "glasses": facts()}
+    donors = {"hair": photo(face(yaw=45)), "glasses": photo()}
     masks = {"hair": box(8, 30, 15, 50), "glasses": box(30, 31, 30, 31)}
-    found = reference_warnings(facts(face(yaw=-45)), donors, masks)
+    attributes = {
+        name: Reference(np.zeros((SIZE, SIZE, 3), np.uint8), mask, face()) for name, mask in masks.items()
+    }
+    found = reference_warnings(photo(face(yaw=-45)), donors, attributes)
     assert [text.split(":")[0].split(" covers")[0] for text in found] == [
         "the face in the portrait is turned 45° to the left",
         "the face in the portrait is turned 45° to the right",

@@ -135,13 +135,12 @@ def animate(
         if camera is None and template is None:
             video = stack.enter_context(VideoReader(driving, frames, fps=fps, start=start, duration=duration))
         report = stack.enter_context(progress_bars())
-        from durian.inspect.gather import photo_facts, warn_of_references
         from durian.pipeline import AnimationOptions
         from durian.portrait.parsers import open_masker
         from durian.portrait.paste_back import PasteBack
         from durian.portrait.prepare import driver_motion, motion_on_portrait, prepare_references
         from durian.portrait.tracking import FaceTracker
-        from durian.portrait.warnings import SeenFrames, driving_warnings
+        from durian.portrait.warnings import SeenFrames, driving_warnings, reference_warnings
 
         pipeline = load_pipeline(checkpoint, device, dtype, compile)
         references = prepare_references(
@@ -154,9 +153,8 @@ def animate(
             attribute_faces=faces.attributes,
             masker=stack.enter_context(open_masker(parser, device)),
         )
-        facts = photo_facts(portrait_image, attributes, pipeline.size, faces.portrait, faces.attributes)
-        _warn(warn_of_references(*facts, references))
-        paste = PasteBack(portrait_image, references.crop) if paste_back else None
+        _warn(reference_warnings(references.photo, references.donors, references.attributes))
+        paste = PasteBack(portrait_image, references.photo.crop) if paste_back else None
         options = AnimationOptions(
             num_inference_steps=steps,
             portrait_scale=portrait_scale,

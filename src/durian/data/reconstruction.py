@@ -142,11 +142,17 @@ class ReconstructionSampler:
             mask = np.maximum(mask, view.mask(name))
             # M_port = M_attr ∪ M_gen: else the portrait's own attribute tells the shape of what is to come.
             if rng.random() < self.augmentation.mask_expansion:
-                mask = np.maximum(mask, self.mask_bank.draw(rng, name, view.landmarks, mask.shape))
+                for _ in range(self._mask_draws(rng)):
+                    mask = np.maximum(mask, self.mask_bank.draw(rng, name, view.landmarks, mask.shape))
         mask = dilate(rng, self.augmentation, mask, clip.frames.shape[1])
         # No draw where the option is off, so that older configurations give the examples that they gave.
         still = bool(self.augmentation.still) and rng.random() < self.augmentation.still
         return self._moved(rng, view, mask, still)
+
+    def _mask_draws(self, rng: np.random.Generator) -> int:
+        most = self.augmentation.mask_draws
+        # No draw where there is no choice, so that older configurations give the examples that they gave.
+        return int(rng.integers(1, most + 1)) if most > 1 else 1
 
     def _attribute(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> Reference:
         clip, frame = self._lit(rng, clip, frame, name)

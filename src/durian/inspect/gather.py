@@ -10,11 +10,10 @@ from jaxtyping import Bool, Float, UInt8
 
 from durian.portrait.aligner import align_mask
 from durian.portrait.face_choice import LARGEST, FaceChoice
-from durian.portrait.landmarks import MediaPipeLandmarks
 from durian.portrait.masks import AttributeMasker
 from durian.portrait.prepare import References, prepare_motion, prepare_references
 from durian.portrait.tracking import FaceTracker
-from durian.portrait.warnings import PhotoFacts, SeenFrames, driving_warnings, reference_warnings
+from durian.portrait.warnings import SeenFrames, driving_warnings, reference_warnings
 
 
 @dataclass(frozen=True)
@@ -22,16 +21,13 @@ class Inspection:
     """What `durian animate` would give the model.
 
     Attributes:
-        portrait, donors: the photos and their faces; donors by attribute.
-        references: as the model sees them.
+        references: the photos, and what the model sees of them.
         aligned: each attribute's mask where the portrait will wear it.
         keypoints: the driver's motion on the portrait's face, in pixels of the model.
         seen: in which frames the driver's face was found.
         warnings: a sentence each.
     """
 
-    portrait: PhotoFacts
-    donors: dict[str, PhotoFacts]
     references: References
     aligned: dict[str, Float[np.ndarray, "S S"]]
     keypoints: Float[np.ndarray, "F 478 3"]
@@ -56,7 +52,8 @@ def inspect_inputs(
 ) -> Inspection:
     """Prepare inputs as for an animation, and judge them.
 
-    Arguments and errors are those of `prepare_references` and `prepare_motion`.
+    Arguments and errors are those of `prepare_references` and `prepare_motion`, but an attribute that is not
+    found is a warning.
     """
     references = prepare_references(
         portrait,
@@ -67,8 +64,8 @@ def inspect_inputs(
         portrait_face=portrait_face,
         attribute_faces=attribute_faces,
         masker=masker,
+        require=False,
     )
-    facts, donors = photo_facts(portrait, attributes, size, portrait_face, attribute_faces)
     with FaceTracker(driving_face) as tracker:
         watch = SeenFrames(tracker)
         keypoints = prepare_motion(
@@ -81,8 +78,6 @@ def inspect_inputs(
         )
     target = references.portrait.landmarks
     return Inspection(
-        portrait=facts,
-        donors=donors,
         references=references,
         aligned={
             name: align_mask(each.mask, each.landmarks, target, size)
@@ -90,32 +85,6 @@ def inspect_inputs(
         },
         keypoints=keypoints,
         seen=watch.seen,
-        warnings=warn_of_references(facts, donors, references) + driving_warnings(watch.seen),
+        warnings=reference_warnings(references.photo, references.donors, references.attributes)
+        + driving_warnings(watch.seen),
     )
-
-
-def photo_facts(
-    portrait: UInt8[np.ndarray, "H W 3"],
-    attributes: Mapping[str, UInt8[np.ndarray, "H W 3"]],
-    size: int,
-    portrait_face: FaceChoice = LARGEST,
-    attribute_faces: Mapping[str, FaceChoice] | None = None,
-) -> tuple[PhotoFacts, dict[str, PhotoFacts]]:
-    """The chosen faces of the portrait and of the attributes' photos."""
-    chosen = attribute_faces or {}
-    with MediaPipeLandmarks() as detector:
-        donors = {
-            name: PhotoFacts.find(
-                f"the picture of the {name}", photo, size, detector, chosen.get(name, LARGEST)
-            )
-            for name, photo in attributes.items()
-        }
-        return PhotoFacts.find("the portrait", portrait, size, detector, portrait_face), donors
-
-
-def warn_of_references(
-    portrait: PhotoFacts, donors: Mapping[str, PhotoFacts], references: References
-) -> list[str]:
-    """Warnings of prepared photos."""
-    masks = {name: each.mask for name, each in references.attributes.items()}
-    return reference_warnings(portrait, donors, masks)

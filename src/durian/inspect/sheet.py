@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from durian.inspect.gather import Inspection
 from durian.portrait.inputs import Reference
 from durian.portrait.keypoints import draw_keypoints
-from durian.portrait.warnings import PhotoFacts
+from durian.portrait.photo import Photo
 
 Tile = tuple[str, UInt8[np.ndarray, "H W 3"]]
 
@@ -29,7 +29,7 @@ def draw_inspection(found: Inspection) -> UInt8[np.ndarray, "H W 3"]:
     person = references.portrait
     rows = [
         [
-            ("portrait", _with_box(found.portrait)),
+            ("portrait", _with_box(references.photo)),
             ("crop and landmarks", _with_landmarks(person)),
             ("mask: where attributes go", tinted(person.image, person.mask)),
             ("what the model sees of it", _masked(person.image, 1 - person.mask)),
@@ -38,7 +38,7 @@ def draw_inspection(found: Inspection) -> UInt8[np.ndarray, "H W 3"]:
     for name, each in references.attributes.items():
         rows.append(
             [
-                (name, _with_box(found.donors[name])),
+                (name, _with_box(references.donors[name])),
                 ("crop and landmarks", _with_landmarks(each)),
                 (f"mask of the {name}", tinted(each.image, each.mask)),
                 ("what the model sees of it", _masked(each.image, each.mask)),
@@ -67,18 +67,18 @@ def _with_landmarks(reference: Reference) -> np.ndarray:
     return np.where(drawn > 0, drawn, large)
 
 
-def _with_box(facts: PhotoFacts) -> np.ndarray:
+def _with_box(photo: Photo) -> np.ndarray:
     """The photo in a square, its crop framed."""
-    height, width = facts.photo.shape[:2]
+    height, width = photo.image.shape[:2]
     scale = _SIDE / max(height, width)
     small = cv2.resize(
-        facts.photo,
+        photo.image,
         (max(1, round(width * scale)), max(1, round(height * scale))),
         interpolation=cv2.INTER_AREA,
     )
-    zoom = facts.crop.matrix[0, 0]
-    low = -facts.crop.matrix[:, 2] / zoom * scale
-    high = low + facts.crop.size / zoom * scale
+    zoom = photo.crop.matrix[0, 0]
+    low = -photo.crop.matrix[:, 2] / zoom * scale
+    high = low + photo.crop.size / zoom * scale
     (left, top), (right, bottom) = (np.round(corner).astype(int).tolist() for corner in (low, high))
     cv2.rectangle(small, (left, top), (right, bottom), (0, 220, 255), 2)
     tile = np.full((_SIDE, _SIDE, 3), _PAPER, np.uint8)

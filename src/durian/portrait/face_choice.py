@@ -58,28 +58,21 @@ class FaceChoice:
         sizes = [np.ptp(face[:, :2], axis=0).prod() for face in faces]
         return faces[int(np.argmax(sizes))]
 
-    def find(
-        self, image: UInt8[np.ndarray, "H W 3"], title: str, detector: LandmarkDetector
-    ) -> Float[np.ndarray, "478 3"] | None:
-        """The landmarks of the face that is meant, or None where there is no face at all.
+    def candidates(
+        self, image: UInt8[np.ndarray, "H W 3"], detector: LandmarkDetector
+    ) -> list[Float[np.ndarray, "478 3"]]:
+        """Landmarks of the faces of an image to choose among.
 
         Args:
             image: RGB.
-            title: of the picture, for messages.
             detector: for a choice other than the largest it must find all faces (`FaceFinder`).
-
-        Raises:
-            DurianError: there are fewer faces than the index.
         """
-        if self == LARGEST:
-            return detector(image)
-        if not isinstance(detector, FaceFinder):
+        if isinstance(detector, FaceFinder):
+            return detector.search(image, thorough=True)
+        if self != LARGEST:
             raise TypeError("this detector finds one face only: it cannot choose among several")
-        faces = detector.search(image, thorough=True)
-        if self.index is not None and 0 < len(faces) < self.index:
-            count = "one face" if len(faces) == 1 else f"{len(faces)} faces"
-            raise DurianError(f"face {self.index} was asked for, but only {count} can be found in {title}")
-        return self.choose(faces)
+        landmarks = detector(image)
+        return [] if landmarks is None else [landmarks]
 
 
 LARGEST = FaceChoice()

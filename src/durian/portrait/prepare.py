@@ -18,6 +18,7 @@ from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.landmarks import LandmarkDetector, MediaPipeLandmarks
 from durian.portrait.masks import AttributeMasker, FallbackMasker
 from durian.portrait.motion_transfer import MotionOptions
+from durian.portrait.photo import Photo
 from durian.portrait.portrait_mask import portrait_mask as unite_masks
 from durian.portrait.retarget import bridge_gaps, retarget
 from durian.portrait.smoothing import LandmarkSmoother
@@ -34,12 +35,14 @@ class References:
     Attributes:
         portrait: with `M_port = M_init ∪ M_aligned` over all attributes (section 3.3), a little grown.
         attributes: by attribute name.
-        crop: where the portrait's square lies in its photo.
+        photo: the portrait's; `photo.crop` is where its square lies in it.
+        donors: the attributes' photos, by attribute name.
     """
 
     portrait: Reference
     attributes: dict[str, Reference]
-    crop: FaceCrop
+    photo: Photo
+    donors: dict[str, Photo]
 
     def animated(self, keypoints: Float[np.ndarray, "F 478 3"], fps: float) -> AnimationInputs:
         """With a motion: landmarks in pixels of the crop."""
@@ -108,12 +111,14 @@ def prepare_references(
     attribute_faces: Mapping[str, FaceChoice] | None = None,
     detector: LandmarkDetector | None = None,
     masker: AttributeMasker | None = None,
+    require: bool = True,
 ) -> References:
     """Crop the photos, find landmarks and masks.
 
     Args:
         portrait_face: which of several faces in the portrait's photo.
         attribute_faces: and in the attributes' photos, by attribute name; the largest by default.
+        require: False lets attributes that are not found pass with the mask that there is, however empty.
 
     The other arguments and what it raises are those of `prepare`.
     """
@@ -129,15 +134,17 @@ def prepare_references(
     with ExitStack() as stack:
         find_landmarks = detector or stack.enter_context(MediaPipeLandmarks())
         find_mask = masker or stack.enter_context(FallbackMasker())
-        person = _Photo.of(portrait, "the portrait", find_landmarks, size, portrait_face)
+        photo = Photo.find("the portrait", portrait, size, find_landmarks, portrait_face)
+        person, donors = _Crops.of(photo), {}
         references: dict[str, Reference] = {}
         for name, image in attributes.items():
             title = f"the picture of the {name}"
-            donor = _Photo.of(image, title, find_landmarks, size, chosen.get(name, LARGEST))
+            donors[name] = Photo.find(title, image, size, find_landmarks, chosen.get(name, LARGEST))
+            donor = _Crops.of(donors[name])
             mask = donor.own(given[name]) if name in given else donor.find(name, find_mask)
-            if mask.mean() < _LEAST:
+            if require and mask.mean() < _LEAST:
                 raise DurianError(
-                    f"no {name} was found in {donor.title}: choose another picture, or say where it is with "
+                    f"no {name} was found in {title}: choose another picture, or say where it is with "
                     f"--attribute-mask {name}=FILE (white where the {name} is, black elsewhere)"
                 )
             references[name] = Reference(donor.image, mask, donor.landmarks)
@@ -147,7 +154,7 @@ def prepare_references(
             own = np.max([person.find(name, find_mask) for name in references], axis=0)
 
     mask = unite_masks(own, person.landmarks, references.values())
-    return References(Reference(person.image, mask, person.landmarks), references, person.crop)
+    return References(Reference(person.image, mask, person.landmarks), references, photo, donors)
 
 
 def prepare_motion(
@@ -241,40 +248,35 @@ def driving_landmarks(
 
 
 @dataclass(frozen=True)
-class _Photo:
+class _Crops:
     """A photo's crop at the model's size, and a finer one to find attributes in."""
 
-    title: str  # for messages
-    crop: FaceCrop
+    photo: Photo
     image: UInt8[np.ndarray, "size size 3"]
     landmarks: Float[np.ndarray, "478 3"]
     fine_image: UInt8[np.ndarray, "fine fine 3"]
     fine_landmarks: Float[np.ndarray, "478 3"]
 
     @classmethod
-    def of(
-        cls, photo: np.ndarray, title: str, detector: LandmarkDetector, size: int, face: FaceChoice
-    ) -> _Photo:
-        landmarks = face.find(photo, title, detector)
-        if landmarks is None:
-            raise DurianError(f"no face was found in {title}: choose one that shows a face from the front")
-        crop = FaceCrop.from_landmarks(landmarks, size, photo.shape)
-        fine = FaceCrop.from_landmarks(landmarks, max(size, _MASKING_SIZE), photo.shape)
+    def of(cls, photo: Photo) -> _Crops:
+        crop, points = photo.crop, photo.landmarks
+        fine = FaceCrop.from_landmarks(points, max(crop.size, _MASKING_SIZE), photo.image.shape)
         return cls(
-            title, crop, crop.apply(photo), crop.points(landmarks), fine.apply(photo), fine.points(landmarks)
+            photo, crop.apply(photo.image), crop.points(points), fine.apply(photo.image), fine.points(points)
         )
 
     def own(self, mask: np.ndarray) -> np.ndarray:
         """A mask of the whole photo, cropped."""
-        if mask.shape != self.crop.source_size:
+        crop = self.photo.crop
+        if mask.shape != crop.source_size:
             raise DurianError(
-                f"the mask of {self.title} must have its size, {_size_text(self.crop.source_size)}"
+                f"the mask of {self.photo.title} must have its size, {_size_text(crop.source_size)}"
             )
-        return self.crop.apply_mask(mask.astype(np.float32))
+        return crop.apply_mask(mask.astype(np.float32))
 
     def find(self, name: str, masker: AttributeMasker) -> np.ndarray:
-        mask = masker(self.fine_image, self.fine_landmarks, name)
-        return cv2.resize(mask, (self.crop.size, self.crop.size), interpolation=cv2.INTER_AREA)
+        mask, size = masker(self.fine_image, self.fine_landmarks, name), self.photo.crop.size
+        return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def _size_text(shape: tuple[int, int]) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from durian.errors import DurianError
 from durian.portrait.crop import EYE_DISTANCE, FaceCrop
-from durian.portrait.face_choice import LARGEST, FaceChoice
 from durian.portrait.head_pose import head_pose
-from durian.portrait.landmarks import FaceFinder, LandmarkDetector
+from durian.portrait.inputs import Reference
+from durian.portrait.landmarks import LandmarkDetector
+from durian.portrait.photo import Photo
 from durian.portrait.sharpness import face_sharpness
 
 _ENLARGED = 2.0  # a face this much smaller than the model's is blurred by enlarging it
@@ -25,47 +24,6 @@ _FRAMED = 0.2  # and of a side of the crop, beyond which the photo goes on unsee
 _LEAST = {"hair": 0.02, "glasses": 0.008, "beard": 0.004, "hat": 0.02}  # of the crop
 _MOST = {"hair": 0.7, "glasses": 0.15, "beard": 0.25, "hat": 0.6}
 _UNSEEN = 0.2  # of the driver's frames without a face leave too little motion
-
-
-@dataclass(frozen=True)
-class PhotoFacts:
-    """A photo and its chosen face.
-
-    Attributes:
-        title: what to call it: "the portrait".
-        photo: the whole picture.
-        landmarks: of the face, in its pixels.
-        crop: the square that the model sees.
-        faces: landmarks of all faces among which the largest was taken.
-    """
-
-    title: str
-    photo: UInt8[np.ndarray, "H W 3"]
-    landmarks: Float[np.ndarray, "478 3"]
-    crop: FaceCrop
-    faces: tuple[Float[np.ndarray, "478 3"], ...] = ()
-
-    @classmethod
-    def find(
-        cls,
-        title: str,
-        photo: UInt8[np.ndarray, "H W 3"],
-        size: int,
-        detector: FaceFinder,
-        choice: FaceChoice = LARGEST,
-    ) -> PhotoFacts:
-        """Look for the faces of a photo; `size` is the side of the model's pictures in pixels.
-
-        Raises:
-            DurianError: there is no face.
-        """
-        faces = detector.search(photo, thorough=True)
-        landmarks = choice.choose(faces)
-        if landmarks is None:
-            raise DurianError(f"no face was found in {title}: choose one that shows a face from the front")
-        crop = FaceCrop.from_landmarks(landmarks, size, photo.shape)
-        # Who chose a face knows of the others.
-        return cls(title, photo, landmarks, crop, tuple(faces) if choice == LARGEST else ())
 
 
 class SeenFrames:
@@ -85,11 +43,11 @@ class SeenFrames:
         return np.array(self._seen, bool)
 
 
-def photo_warnings(facts: PhotoFacts) -> list[str]:
+def photo_warnings(photo: Photo) -> list[str]:
     """Of the size, sharpness, pose and place of a face, and of others beside it."""
     return [
         text
-        for text in (_small(facts), _blurred(facts), _turned(facts), _beyond(facts), _several(facts))
+        for text in (_small(photo), _blurred(photo), _turned(photo), _beyond(photo), _several(photo))
         if text
     ]
 
@@ -145,41 +103,41 @@ def driving_warnings(seen: np.ndarray) -> list[str]:
 
 
 def reference_warnings(
-    portrait: PhotoFacts,
-    donors: Mapping[str, PhotoFacts],
-    masks: Mapping[str, Float[np.ndarray, "S S"]],
+    portrait: Photo,
+    donors: Mapping[str, Photo],
+    attributes: Mapping[str, Reference],
 ) -> list[str]:
     """All of the above that concern the photos.
 
     Args:
-        portrait, donors: the photos; donors by attribute. masks: of the attributes, in their crops.
+        portrait, donors: the photos; donors by attribute name. attributes: what the model sees of donors.
     """
     found = photo_warnings(portrait)
     for name, donor in donors.items():
         found += photo_warnings(donor)
-        found += mask_warnings(name, masks[name], donor.crop)
+        found += mask_warnings(name, attributes[name].mask, donor.crop)
         found += gap_warnings(name, donor.landmarks, portrait.landmarks)
     return found
 
 
-def _small(facts: PhotoFacts) -> str | None:
-    eyes, needed = head_pose(facts.landmarks).scale, EYE_DISTANCE * facts.crop.size
+def _small(photo: Photo) -> str | None:
+    eyes, needed = head_pose(photo.landmarks).scale, EYE_DISTANCE * photo.crop.size
     if eyes * _ENLARGED > needed:
         return None
     return (
-        f"the face in {facts.title} is too small: {eyes:.0f} pixels from eye to eye, "
+        f"the face in {photo.title} is too small: {eyes:.0f} pixels from eye to eye, "
         f"and the model works with {needed:.0f}"
     )
 
 
-def _blurred(facts: PhotoFacts) -> str | None:
-    if face_sharpness(facts.photo, facts.landmarks) >= _SHARPNESS:
+def _blurred(photo: Photo) -> str | None:
+    if face_sharpness(photo.image, photo.landmarks) >= _SHARPNESS:
         return None
-    return f"the face in {facts.title} is blurred: details that the picture does not have cannot be kept"
+    return f"the face in {photo.title} is blurred: details that the picture does not have cannot be kept"
 
 
-def _turned(facts: PhotoFacts) -> str | None:
-    pose = head_pose(facts.landmarks)
+def _turned(photo: Photo) -> str | None:
+    pose = head_pose(photo.landmarks)
     if abs(pose.yaw) <= _YAW and abs(pose.pitch) <= _PITCH:
         return None
     ways = []
@@ -188,27 +146,27 @@ def _turned(facts: PhotoFacts) -> str | None:
     if abs(pose.pitch) > _PITCH:
         ways.append(f"{abs(pose.pitch):.0f}° {'down' if pose.pitch > 0 else 'up'}")
     return (
-        f"the face in {facts.title} is turned {' and '.join(ways)}: "
+        f"the face in {photo.title} is turned {' and '.join(ways)}: "
         "a picture from nearer the front gives a better result"
     )
 
 
-def _beyond(facts: PhotoFacts) -> str | None:
-    height, width = facts.photo.shape[:2]
-    x, y = facts.landmarks[:, 0], facts.landmarks[:, 1]
+def _beyond(photo: Photo) -> str | None:
+    height, width = photo.image.shape[:2]
+    x, y = photo.landmarks[:, 0], photo.landmarks[:, 1]
     if x.min() >= 0 and y.min() >= 0 and x.max() <= width and y.max() <= height:
         return None
-    return f"the face in {facts.title} is cut off by the picture's edge"
+    return f"the face in {photo.title} is cut off by the picture's edge"
 
 
-def _several(facts: PhotoFacts) -> str | None:
-    size = head_pose(facts.landmarks).scale
-    rivals = sum(head_pose(face).scale > _RIVAL * size for face in facts.faces) - 1
-    if rivals < 1:
+def _several(photo: Photo) -> str | None:
+    size = head_pose(photo.landmarks).scale
+    others = sum(head_pose(face).scale > _RIVAL * size for face in photo.rivals) - 1
+    if others < 1:
         return None
-    middle = facts.landmarks[:, :2].mean(0)
+    middle = photo.landmarks[:, :2].mean(0)
     return (
-        f"{facts.title} shows {rivals + 1} faces of about the same size: "
+        f"{photo.title} shows {others + 1} faces of about the same size: "
         f"the one at {middle[0]:.0f},{middle[1]:.0f} was taken"
     )
 

@@ -44,6 +44,7 @@ class DataConfig(_Strict):
     rotation: float = Field(8.0, ge=0)
     colour: float = Field(0.12, ge=0)
     mask_expansion: float = Field(0.85, ge=0, le=1)
+    mask_draws: int = Field(1, ge=1)
     mask_radius: float = Field(0.03, ge=0)
     light: float = Field(0.0, ge=0)
     still: float = Field(0.0, ge=0, le=1)
