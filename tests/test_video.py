@@ -254,21 +254,39 @@ def test_reader_honours_limit_gifs_and_stills(tmp_path: Path) -> None:
     assert np.array_equal(still, gradient())
 
 
-def test_reader_turns_the_picture_upright(tmp_path: Path) -> None:
+_SHOWN = {  # of a display matrix: what a player shows of a picture, per the file format (ISO 14496-12)
+    (1, 0, 0, 1): lambda image: image,
+    (0, 1, -1, 0): lambda image: np.rot90(image, -1),
+    (-1, 0, 0, -1): lambda image: np.rot90(image, 2),
+    (0, -1, 1, 0): lambda image: np.rot90(image, 1),
+    (-1, 0, 0, 1): np.fliplr,
+    (1, 0, 0, -1): np.flipud,
+    (0, 1, 1, 0): lambda image: image.swapaxes(0, 1),
+    (0, -1, -1, 0): lambda image: np.rot90(image, 2).swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("linear", list(_SHOWN))
+def test_reader_turns_and_mirrors_the_picture(linear: tuple[int, int, int, int], tmp_path: Path) -> None:
     path = tmp_path / "phone.mp4"
-    image = np.zeros((48, 64, 3), np.uint8)
-    image[:, :20] = (255, 0, 0)
+    image = np.full((48, 64, 3), 20, np.uint8)
+    image[:16, :16] = (255, 0, 0)
+    image[:16, -16:] = (0, 255, 0)
+    image[-16:, :16] = (0, 0, 255)
     write_video(path, [image] * 3, fps=25)
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 4 + 24 + 8 + 8  # after version, times, id, duration, layer and volume
     one = 1 << 16
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 * one, 0, 1 << 30)
+    a, b, c, d = (one * value for value in linear)
+    data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     with VideoReader(path) as reader:
         frame = next(iter(reader))
-    assert frame.shape == (64, 48, 3)
-    assert frame[:15, :, 0].min() > 150, "turned clockwise, the left side is the top"
-    assert frame[30:, :, 0].max() < 100
+    shown = _SHOWN[linear](image)
+    assert frame.shape == shown.shape
+    for row in (8, -8):
+        for column in (8, -8):
+            assert np.abs(frame[row, column].astype(int) - shown[row, column]).max() < 60
 
 
 def test_unreadable_videos(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Colorspace, ColorTrc, Interpolation
 from jaxtyping import UInt8
 
@@ -38,9 +40,22 @@ def to_srgb(frame: av.VideoFrame, aspect: Fraction | None = None) -> UInt8[np.nd
         interpolation=_QUALITY,
     ).to_ndarray()
     image = hdr(converted) if hdr else converted
-    # `rotation` is how many degrees the picture is to be turned counter-clockwise for display.
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    # PyAV's stub declares another type: https://github.com/PyAV-Org/PyAV, av/frame.pyi.
+    data = cast(SideDataContainer, frame.side_data)
+    return _upright(image, bytes(data["DISPLAYMATRIX"])) if "DISPLAYMATRIX" in data else image
+
+
+def _upright(image: np.ndarray, display: bytes) -> np.ndarray:
+    """Turned by quarters and mirrored as a display matrix says: (x, y) is shown at (a·x + c·y, b·x + d·y).
+
+    `VideoFrame.rotation` knows the turns alone, and gives a mirrored picture the wrong one.
+    """
+    a, b, _, c, d = np.frombuffer(display, np.int32)[:5].astype(int)
+    if abs(b) + abs(c) > abs(a) + abs(d):  # x and y change places
+        image, across, down = image.swapaxes(0, 1), c, b
+    else:
+        across, down = a, d
+    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
 
 
 def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
