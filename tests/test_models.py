@@ -245,7 +245,7 @@ def test_dropped_references_are_as_if_absent(sample):
 
 
 def test_masked_tokens_take_no_part():
-    networks = tiny_networks(temporal=False)
+    networks = tiny_networks(temporal=False, reference_net={"masked_margin": 0})
     unet = networks.denoising_unet
     image, canonical = torch.rand(2, 3, 32, 32), torch.randn(2, 8, 8, 2)
     visible = torch.zeros(2, 1, 32, 32)
@@ -310,6 +310,22 @@ def test_tokens_can_be_averaged_over_squares():
     cache = fewer.denoising_unet.project_references(coarse)
     largest = max(key.shape[2] for key in cache.keys.values())
     assert largest == 64 / 4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("margin", [0, 1, 2])
+def test_tokens_beyond_the_mask_stay_as_far_as_the_margin(margin: int):
+    options = {"drop_masked_tokens": True, "masked_margin": margin}
+    network = tiny_networks(temporal=False, reference_net=options).attribute_net
+    visible = torch.zeros(1, 1, 32, 32)
+    visible[..., 12:16, 12:16] = 1  # one latent cell, and one token of each level
+    features = network(torch.randn(1, 48, 8, 8), visible, torch.zeros(1, 1, 16))
+    for count, keep in features.keep.items():
+        side = round(count**0.5)
+        cell = 3 * side // 8
+        expected = torch.zeros(side, side, dtype=torch.bool)
+        expected[max(0, cell - margin) : cell + margin + 1, max(0, cell - margin) : cell + margin + 1] = True
+        assert torch.equal(keep.reshape(side, side), expected)
 
 
 @torch.no_grad()

@@ -29,6 +29,9 @@ class ReferenceNet(UNet2DConditionModel):
         position_frequencies: octaves of landmark-canonical positions; 0 is the paper's model.
         drop_masked_tokens: tokens that show nothing of the reference take no part in DNet's attention
             (an option; the paper's model keeps all).
+        masked_margin: but those stay that lie up to so many tokens beyond, of each level's own grid: they
+            tell DNet where the reference's part ends. Without them a place just outside finds nothing but
+            the rim inside.
         mask_references: whether references are masked at all. Without, the whole picture is shown: the
             paper's ablation that wins at self-transfer and cannot transfer.
         mask_channel: whether the mask is an input beside the latents (it is in the paper).
@@ -63,6 +66,7 @@ class ReferenceNet(UNet2DConditionModel):
         attention_head_dim: int | tuple[int, ...] = 8,
         position_frequencies: int = 0,
         drop_masked_tokens: bool = False,
+        masked_margin: int = 0,
         mask_references: bool = True,
         mask_channel: bool = True,
         token_stride: int = 1,
@@ -138,7 +142,9 @@ class ReferenceNet(UNet2DConditionModel):
         for count in {value.shape[1] for value in tokens.values()}:
             stride = round((height * width / count) ** 0.5)
             grid = (-(-height // stride), -(-width // stride))
-            keep[count] = F.adaptive_max_pool2d(small.amax(1, keepdim=True), grid).flatten(1) > 0.05
+            shown = F.adaptive_max_pool2d(small.amax(1, keepdim=True), grid)
+            margin = self.config["masked_margin"]
+            keep[count] = F.max_pool2d(shown, 2 * margin + 1, 1, margin).flatten(1) > 0.05
             pooled = F.adaptive_avg_pool2d(inputs, grid)
             pixels[count] = pooled.flatten(2).transpose(1, 2)
         return ReferenceFeatures(
