@@ -199,7 +199,7 @@ MINI = Preset(
         "copy_polish": 16,
         "motion_num_attention_heads": 4,
     },
-    reference_net={"position_frequencies": 5, "drop_masked_tokens": True, "masked_margin": 2},
+    reference_net={"position_frequencies": 5, "drop_masked_tokens": True},
     keypoint_guider={"out_channels": 64, "block_out_channels": (32, 64), "fold": 2},
     vae_class=PixelAutoencoder,
     vae={"factor": 4, "scaling_factor": 2.0},
