@@ -173,8 +173,8 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 80 cases of `single`, 1 step: PSNR 19.51, in the attribute 16.31 (warp and paste 17.68 / 15.15), by
-# `durian evaluate cases cases --split single`: docs/results.md. Training took 315 minutes of a core in
+# 80 cases of `single`, 1 step: PSNR 19.69, in the attribute 16.24 (warp and paste 17.68 / 15.15), by
+# `durian evaluate cases cases --split single`: docs/results.md. Training took 480 minutes of a core in
 # several runs, of which configs/mini-stage1.yaml and configs/mini-stage2.yaml are the last: docs/mini.md.
 MINI = Preset(
     size=128,
