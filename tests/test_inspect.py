@@ -15,7 +15,6 @@ from durian.inspect.page import html
 from durian.inspect.sheet import draw_inspection, tinted
 from durian.portrait.face_choice import FaceChoice
 from durian.portrait.landmarks import MediaPipeLandmarks
-from durian.portrait.prepare import prepare_references
 from durian.video import VideoReader, read_image, read_mask
 
 SIZE = 64
@@ -102,18 +101,26 @@ def test_an_attribute_that_is_not_there_is_a_warning(
     draw_inspection(found)
 
 
-def test_each_face_is_searched_once(inputs: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    searched, search = [], MediaPipeLandmarks.search
+def test_each_photo_is_searched_once(
+    inputs: dict[str, np.ndarray], driving: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To prepare it and to judge it, in whichever way a detector can be asked."""
+    searched: list[int] = []
 
-    def counted(self: MediaPipeLandmarks, image: np.ndarray, thorough: bool = False) -> list[np.ndarray]:
-        searched.append(image)
-        return search(self, image, thorough)
+    def count(name: str) -> None:
+        method = getattr(MediaPipeLandmarks, name)
 
-    monkeypatch.setattr(MediaPipeLandmarks, "search", counted)
-    references = prepare_references(inputs["portrait"], {"glasses": inputs["glasses"]}, size=SIZE)
-    assert len(searched) == 2
-    assert references.photo.image is inputs["portrait"]
-    assert references.donors["glasses"].image is inputs["glasses"]
+        def counted(self: MediaPipeLandmarks, image: np.ndarray, *more: bool, **options: bool) -> object:
+            searched.append(id(image))
+            return method(self, image, *more, **options)
+
+        monkeypatch.setattr(MediaPipeLandmarks, name, counted)
+
+    count("search")
+    count("__call__")
+    found = look(inputs, driving)
+    assert found.references.photo.image is inputs["portrait"]
+    assert [searched.count(id(photo)) for photo in inputs.values()] == [1, 1, 1]
 
 
 def test_a_mask_is_drawn_where_it_is() -> None:
