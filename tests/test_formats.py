@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import zlib
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -229,6 +230,37 @@ def test_hdr_videos_of_ten_bits(tmp_path: Path, curve: int, encode) -> None:
     frame = read_all(path)[0].astype(int)
     assert np.abs(frame[16, 16] - 127).max() <= 4
     assert frame[16, 48].min() >= 235
+
+
+@pytest.mark.parametrize("kind", ["png", "avif"])
+@pytest.mark.parametrize(("curve", "encode"), [(16, _pq), (18, _hlg)])
+def test_hdr_pictures(tmp_path: Path, kind: str, curve: int, encode) -> None:
+    light = np.full((32, 64, 3), 0.2140)  # sRGB 127
+    light[:, 32:] = 20 if curve == 16 else 4.9
+    linear = 203 * light if curve == 16 else (203 * light / 1000) ** (1 / 1.2)
+    signal = np.clip(encode(linear), 0, 1)
+    path = tmp_path / f"hdr.{kind}"
+    if kind == "png":
+        _, encoded = cv2.imencode(".png", (signal * 65535).round().astype(np.uint16))
+        data, mark = encoded.tobytes(), b"cICP" + bytes([9, curve, 0, 1])
+        end = data.index(b"IHDR") + 4 + 13 + 4
+        chunk = (4).to_bytes(4, "big") + mark + zlib.crc32(mark).to_bytes(4, "big")
+        path.write_bytes(data[:end] + chunk + data[end:])
+    else:
+        Image.fromarray((signal * 255).round().astype(np.uint8)).save(path, quality=100)
+        data = bytearray(path.read_bytes())
+        place = data.index(b"colrnclx") + 8
+        data[place : place + 4] = bytes([0, 9, 0, curve])
+        path.write_bytes(data)
+    frame = read_image(path).astype(int)
+    assert np.abs(frame[16, 16] - 127).max() <= 4
+    assert frame[16, 48].min() >= 235
+
+
+@pytest.mark.parametrize("kind", ["png", "avif"])
+def test_pictures_of_the_usual_curve_stay_as_they_are(tmp_path: Path, kind: str) -> None:
+    Image.new("RGB", (32, 32), (127, 127, 127)).save(tmp_path / f"sdr.{kind}", quality=100)
+    assert np.abs(read_image(tmp_path / f"sdr.{kind}").astype(int) - 127).max() <= 1
 
 
 def test_ten_bit_sdr(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps
 from durian.errors import DurianError
 from durian.media.checks import check_file, check_pixels
 from durian.media.hdr import tone_map
+from durian.media.hdr_stills import hdr_to_srgb, hdr_transfer
 from durian.media.linear import EXR_MAGIC, RADIANCE_MAGIC, TIFF_MAGIC, read_linear
 
 # What Pillow may try: fewer decoders that strangers' files can reach, and no format that fits any bytes.
@@ -32,8 +33,8 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:
     """Read a picture as sRGB.
 
     EXIF rotation is applied, colour profiles are converted, transparency is laid over white, 16 bits are
-    scaled to 8, and what is brighter than white (Radiance .hdr, OpenEXR, float TIFF) is tone-mapped. Of an
-    animation it is the first frame.
+    scaled to 8, and what is brighter than white (Radiance .hdr, OpenEXR, float TIFF; PNG, AVIF and HEIC of a
+    PQ or HLG curve) is tone-mapped. Of an animation it is the first frame.
 
     Raises:
         DurianError: the file is missing, empty, damaged, far too large or not a picture.
@@ -43,8 +44,14 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:
     linear = read_linear(path)
     if linear is not None:
         return tone_map(linear)
+    transfer = hdr_transfer(path)
     with open_picture(path) as image:
-        return upright_rgb(image, path)
+        if transfer is None:
+            return upright_rgb(image, path)
+        image.info.pop(
+            "icc_profile", None
+        )  # the curve says what the values are; a profile beside it is a stopgap
+        return hdr_to_srgb(upright_rgb(image, path), transfer)
 
 
 def read_mask(path: str | os.PathLike[str], shape: tuple[int, int] | None = None) -> Float[np.ndarray, "H W"]:
