@@ -41,7 +41,10 @@ class Precision(StrEnum):
 
 Dtype = Annotated[Precision, typer.Option(help="Of weights and computation; half precision is for GPUs.")]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="Compile the network first: minutes, worth it for long videos.")
+    bool,
+    typer.Option(
+        "--compile", help="Compile the network first, for minutes: for GPUs; a CPU hardly gains by it."
+    ),
 ]
 
 
