@@ -39,7 +39,10 @@ class Precision(StrEnum):
     fp16 = "fp16"
 
 
-Dtype = Annotated[Precision, typer.Option(help="Of weights and computation; half precision is for GPUs.")]
+Dtype = Annotated[
+    Precision,
+    typer.Option(help="Of weights and computation; bf16 is for GPUs and CPUs with AMX, fp16 for GPUs."),
+]
 Compile = Annotated[
     bool,
     typer.Option(
