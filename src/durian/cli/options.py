@@ -39,9 +39,15 @@ class Precision(StrEnum):
     fp16 = "fp16"
 
 
-Dtype = Annotated[Precision, typer.Option(help="Of weights and computation; half precision is for GPUs.")]
+Dtype = Annotated[
+    Precision,
+    typer.Option(help="Of weights and computation; bf16 is for GPUs and CPUs with AMX, fp16 for GPUs."),
+]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="Compile the network first: minutes, worth it for long videos.")
+    bool,
+    typer.Option(
+        "--compile", help="Compile the network first, for minutes: for GPUs; a CPU hardly gains by it."
+    ),
 ]
 
 

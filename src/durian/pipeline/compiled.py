@@ -16,9 +16,9 @@ from durian.models.networks import Networks
 class CompiledDenoise:
     """`Networks.denoise` by `torch.compile`, each shape of inputs once.
 
-    The first call of every shape compiles, which takes minutes on a CPU; a video has one shape, and one more
-    for each kind of row that guidance needs. Where nothing can be compiled (no C++ compiler, no Triton) it
-    warns once and goes on uncompiled.
+    The first call of every shape compiles, which takes minutes on a CPU and gains little there
+    (docs/speed.md); a video has one shape, and one more for each kind of row that guidance needs. Where
+    nothing can be compiled (no C++ compiler, no Triton) it warns once and goes on uncompiled.
     """
 
     def __init__(self, networks: Networks):
