@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from durian.models.positions import encode_positions, position_dim
-from durian.models.reference_copy import CopySource, ReferenceCopy, enlarge
+from durian.models.reference_copy import CopySource, ReferenceCopy
 
 FREQUENCIES, GRID, FACTOR, CHANNELS = 4, 16, 4, 16
 
@@ -49,13 +49,6 @@ def hidden(frames: int = 1) -> Tensor:
 
 def normalised(copies: Tensor) -> Tensor:
     return copies[:, :, :-1] / copies[:, :, -1:]
-
-
-@pytest.mark.parametrize("factor", [1, 2, 4])
-def test_cells_are_enlarged_bilinearly(factor: int) -> None:
-    cells = torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(0))
-    expected = torch.nn.functional.interpolate(cells, (5 * factor, 8 * factor), mode="bilinear")
-    torch.testing.assert_close(enlarge(cells, factor), expected)
 
 
 def test_a_face_at_rest_is_copied_in_place(copy: ReferenceCopy) -> None:

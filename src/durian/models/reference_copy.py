@@ -196,7 +196,9 @@ class ReferenceCopy(nn.Module):
         # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
         flow = place - cell_centres(height, width, hidden)[:, None, None]
         size = (height * self.factor, width * self.factor)
-        up = enlarge(torch.cat([flow, mass]), self.factor)
+        up = F.interpolate(
+            torch.cat([flow, mass]).flatten(1, 2), size, mode="bilinear", align_corners=False
+        ).unflatten(1, mass.shape[1:3])
         grid = (up[:2] + cell_centres(*size, hidden)[:, None, None]).unflatten(1, (-1, frames))
         weight = up[2:].squeeze(0)
         copies = hidden.new_zeros(())
@@ -253,7 +255,9 @@ class ReferenceCopy(nn.Module):
         """Copies in the light of the frame, as far as this network has learned it."""
         if self.tone is None:
             return copies
-        tones = enlarge(_CALM * self.tone(hidden), self.factor)
+        tones = F.interpolate(
+            _CALM * self.tone(hidden), copies.shape[3:], mode="bilinear", align_corners=False
+        )
         gain, shift = tones.unflatten(1, (self.heads, 2, -1)).unbind(2)
         colours, amount = copies[:, :, :-1], copies[:, :, -1:]
         return torch.cat([colours * (1 + gain) + amount * shift, amount], 2)
@@ -271,16 +275,6 @@ class ReferenceCopy(nn.Module):
         if self.polish is not None:
             composed = self.polish(composed, used[:, -1:])
         return F.pixel_unshuffle(composed, self.factor)
-
-
-def enlarge(cells: Float[Tensor, "*batch h w"], factor: int) -> Float[Tensor, "*batch fh fw"]:
-    """What bilinear `F.interpolate` makes, as two products of matrices, which is several times as fast on a
-    CPU, above all where it is compiled."""
-    rows, columns = (
-        F.interpolate(torch.eye(count).to(cells)[None], scale_factor=factor, mode="linear")[0]
-        for count in cells.shape[-2:]
-    )
-    return rows.T @ (cells @ columns)
 
 
 class Polish(nn.Module):
