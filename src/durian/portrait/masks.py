@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from mediapipe.python.solutions import selfie_segmentation
 
 from durian.portrait.attributes import check_attribute
 from durian.portrait.face_frame import FaceFrame
 from durian.portrait.glasses_mask import find_glasses
 from durian.portrait.keypoints import LIPS_OUTER
-from durian.portrait.landmarks import quiet_stderr
 from durian.portrait.mask_cleaning import clean_mask
+from durian.portrait.person_segmentation import PersonSegmenter
 
 _SCALP = 1.2  # a crown no more different from the cheeks (`FaceFrame.difference`) is a bald one
 
@@ -45,9 +44,7 @@ class FallbackMasker:
     """
 
     def __init__(self) -> None:
-        with quiet_stderr():
-            self._person: Any = selfie_segmentation.SelfieSegmentation(model_selection=0)
-            self._person.process(np.zeros((256, 256, 3), np.uint8))  # it starts, and logs, in a thread
+        self._segment = PersonSegmenter()
 
     def __call__(
         self, image: UInt8[np.ndarray, "H W 3"], landmarks: Float[np.ndarray, "478 3"], attribute: str
@@ -66,7 +63,7 @@ class FallbackMasker:
 
     def close(self) -> None:
         """Release the native graph."""
-        self._person.close()
+        self._segment.close()
 
     def __enter__(self) -> FallbackMasker:
         return self
@@ -75,9 +72,6 @@ class FallbackMasker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _segment(self, image: np.ndarray) -> np.ndarray:
-        return self._person.process(np.ascontiguousarray(image)).segmentation_mask
 
 
 def _hair(face: FaceFrame, person: np.ndarray) -> np.ndarray:
