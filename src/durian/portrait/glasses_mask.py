@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from jaxtyping import Bool
 
 from durian.portrait.face_frame import FaceFrame
 from durian.portrait.keypoints import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
+from durian.portrait.line_contrast import line_contrast
 
-_BRIDGE = 0.5  # the least contrast (`_lines`) of a bridge of glasses
+_BRIDGE = 0.5  # the least contrast (`line_contrast`) of a bridge of glasses
 _RIM = 0.04  # of glasses, in distances between the outer eye corners
 _STIFFNESS = 0.5  # of lenses against being unlike each other
 
 
 def find_glasses(face: FaceFrame) -> Bool[np.ndarray, "H W"]:
     """Frame and lenses, if a bridge crosses the nose: two superellipses, nearly mirrored about it."""
-    lines = _lines(face)
+    lines = line_contrast(face)
     across = face.sample(lines, *np.meshgrid(np.linspace(-0.06, 0.06, 7), np.linspace(-0.15, 0.2, 24)))
     if across.min(1).max() < _BRIDGE:
         return np.zeros(face.v.shape)
@@ -63,15 +63,3 @@ def _line_along(face: FaceFrame, lines: np.ndarray, shapes: np.ndarray, side: in
     v = v0 + b * np.sign(sin) * np.abs(sin) ** (2 / power)
     # The logarithm and the cap: a whole rim counts for more than a strong piece of one.
     return np.minimum(np.log1p(face.sample(lines, side * u, v)), 2).mean(1)
-
-
-def _lines(face: FaceFrame) -> np.ndarray:
-    """Thin dark or (less telling) bright lines, relative to what a cheek's skin shows of them."""
-    grey = cv2.GaussianBlur(face.lab[..., 0], (0, 0), 0.01 * face.unit)
-    radius = max(1, round(0.04 * face.unit))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    dark = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, kernel)
-    bright = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel)
-    lines = np.maximum(dark, 0.7 * bright)
-    cheeks = face.oval & (face.v > 0.5) & (face.v < 0.65) & (np.abs(face.u) < 0.5)
-    return lines / (2 + (lines[cheeks].mean() if cheeks.any() else 0))
