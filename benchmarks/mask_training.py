@@ -19,7 +19,7 @@ from durian.portrait.attributes import ATTRIBUTES
 from durian.portrait.mask_evidence import CHANNELS, GRID, mirrored
 from durian.portrait.person_segmentation import PersonSegmenter
 
-LOOKS = 5  # of each picture
+LOOKS = 3  # of each picture
 WIDTHS = (20, 32, 48, 64)  # channels at a half, a quarter … of the square's resolution
 WHOLE = 64  # numbers that say what the whole picture shows
 BATCH, RATE = 24, 4e-3

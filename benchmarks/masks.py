@@ -30,7 +30,7 @@ from durian.portrait.masks import FallbackMasker
 from durian.video import VideoReader, read_image
 
 SIZE = 256
-PEOPLE, STEPS = 1600, 2000  # to train on, and for how long
+PEOPLE, STEPS = 1100, 1250  # to train on, and for how long
 _LEAST = 0.003  # of the picture must show an attribute for it to be worn
 _COLOUR = np.array([255, 0, 160])
 
