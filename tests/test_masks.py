@@ -15,8 +15,11 @@ from torch.nn import functional as F
 
 from durian.errors import DurianError
 from durian.portrait.attributes import ATTRIBUTES
+from durian.portrait.face_frame import FaceFrame
 from durian.portrait.geometry import face_template
+from durian.portrait.glasses_mask import better_outlined, find_glasses
 from durian.portrait.guided_filter import guided_filter
+from durian.portrait.line_contrast import line_contrast
 from durian.portrait.mask_evidence import CHANNELS, GRID, MaskFrame, evidence, mirrored
 from durian.portrait.mask_network import weigh
 from durian.portrait.masks import FallbackMasker
@@ -138,6 +141,33 @@ def test_a_filtered_mask_follows_the_picture() -> None:
     assert plain == pytest.approx(cv2.blur(cv2.blur(rough, (17, 17)), (17, 17)), abs=0.02)
 
 
+def drawn_glasses(bridge: bool) -> tuple[FaceFrame, np.ndarray]:
+    """Two round lenses drawn on plain skin, and where they are."""
+    points, image, inside = face(100, 200, 180), np.full((400, 400, 3), (205, 160, 135), np.uint8), 0
+    for side in (-1, 1):
+        centre = (200 + 36 * side, 188)
+        cv2.circle(image, centre, 26, (40, 30, 30), 3, cv2.LINE_AA)
+        inside = inside | cv2.circle(np.zeros((400, 400), np.uint8), centre, 28, 1, -1)
+    if bridge:
+        cv2.line(image, (190, 184), (210, 184), (40, 30, 30), 3, cv2.LINE_AA)
+    return FaceFrame(image, points), inside > 0
+
+
+def test_lenses_are_found_by_their_rims() -> None:
+    drawn, truth = drawn_glasses(bridge=True)
+    lines = line_contrast(drawn)
+    found = find_glasses(drawn, lines)
+    assert (found & truth).sum() / (found | truth).sum() > 0.7
+    assert better_outlined(drawn, lines, truth, np.roll(truth, 12, 0))
+    assert not better_outlined(drawn, lines, np.roll(truth, 12, 0), truth)
+    assert not better_outlined(drawn, lines, np.zeros_like(truth), truth)
+
+
+def test_lenses_without_a_bridge_are_no_glasses() -> None:
+    drawn, _ = drawn_glasses(bridge=False)
+    assert not find_glasses(drawn, line_contrast(drawn)).any()
+
+
 # On synthetic people
 
 
@@ -170,6 +200,15 @@ def test_attributes_of_synthetic_people(masker: FallbackMasker, name: str) -> No
         bare.append((masker(frame.rgb, frame.landmarks, name) > 0.5).mean())
     assert np.mean(scores) > 0.6
     assert np.median(bare) == 0
+
+
+def test_several_attributes_at_once(masker: FallbackMasker) -> None:
+    frame = render(build(sample_person(np.random.default_rng(3))), FrameState(yaw=0.2), _SIZE, 2)
+    together = masker.find(frame.rgb, frame.landmarks, ATTRIBUTES)
+    assert list(together) == list(ATTRIBUTES)
+    assert max(mask.max() for mask in together.values()) > 0.5
+    for name, mask in together.items():
+        assert mask == pytest.approx(masker(frame.rgb, frame.landmarks, name), abs=1e-3)
 
 
 def test_unknown_attributes_are_refused(masker: FallbackMasker) -> None:
