@@ -26,7 +26,7 @@ _CONTRAST = 0.04  # of edges that they follow
 
 # On photos the network alone takes shaven cheeks for stubble: the less sure it is, the less like skin
 # (`FaceFrame.skin`) chin or upper lip must look.
-_UNLIKE, _BEARDED = 1.5, 5.0
+_UNLIKE, _BEARDED = 3.0, 8.7
 
 
 class AttributeMasker(Protocol):
