@@ -72,9 +72,10 @@ def measure(people: int = 120) -> None:
     with FallbackMasker() as find:
         for index in track(range(people), "masks", console=console):
             frame = test_frame(index, SIZE)
+            masks = find.find(frame.rgb, frame.landmarks, ATTRIBUTES)
             for kind, name in enumerate(ATTRIBUTES):
                 truth = frame.visible.get(name, np.zeros((SIZE, SIZE))) > 0.5
-                found = find(frame.rgb, frame.landmarks, name) > 0.5
+                found = masks[name] > 0.5
                 if name in frame.visible and truth.mean() > _LEAST:
                     scores[name].append(float((truth & found).sum() / (truth | found).sum()))
                     if index % len(ATTRIBUTES) == kind:

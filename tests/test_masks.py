@@ -143,14 +143,14 @@ def test_a_filtered_mask_follows_the_picture() -> None:
 
 def drawn_glasses(bridge: bool) -> tuple[FaceFrame, np.ndarray]:
     """Two round lenses drawn on plain skin, and where they are."""
-    points, image, inside = face(100, 200, 180), np.full((400, 400, 3), (205, 160, 135), np.uint8), 0
+    image, inside = np.full((400, 400, 3), (205, 160, 135), np.uint8), np.zeros((400, 400), np.uint8)
     for side in (-1, 1):
         centre = (200 + 36 * side, 188)
         cv2.circle(image, centre, 26, (40, 30, 30), 3, cv2.LINE_AA)
-        inside = inside | cv2.circle(np.zeros((400, 400), np.uint8), centre, 28, 1, -1)
+        cv2.circle(inside, centre, 28, 1, -1)
     if bridge:
         cv2.line(image, (190, 184), (210, 184), (40, 30, 30), 3, cv2.LINE_AA)
-    return FaceFrame(image, points), inside > 0
+    return FaceFrame(image, face(100, 200, 180)), inside > 0
 
 
 def test_lenses_are_found_by_their_rims() -> None:
