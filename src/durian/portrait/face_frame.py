@@ -29,8 +29,8 @@ class FaceFrame:
         self.u, self.v = np.moveaxis((pixels - centre[:2]) @ basis / self.unit, -1, 0)
         self.centre, self.basis = centre[:2], basis
         self.oval = self.polygon(FACE_OVAL)
-        self._cheeks = self.oval & (np.abs(self.u) < 0.5) & (self.v > 0.15) & (self.v < 0.4)
-        self.skin = self.distance(self._cheeks)
+        self.cheeks = self.oval & (np.abs(self.u) < 0.5) & (self.v > 0.15) & (self.v < 0.4)
+        self.skin = self.distance(self.cheeks)
 
     def polygon(self, indices: tuple[int, ...]) -> np.ndarray:
         mask = np.zeros(self.image.shape[:2], np.uint8)
@@ -64,7 +64,7 @@ class FaceFrame:
 
     def difference(self, region: np.ndarray) -> float:
         """How much a region's median colour differs from the skin's, in parts of what light may change."""
-        if not self._cheeks.any():
+        if not self.cheeks.any():
             return np.inf
-        change = np.median(self.lab[region], 0) - np.median(self.lab[self._cheeks], 0)
+        change = np.median(self.lab[region], 0) - np.median(self.lab[self.cheeks], 0)
         return float(np.linalg.norm(change / (2 * np.array(_LIGHTING))))

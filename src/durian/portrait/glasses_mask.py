@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from durian.portrait.face_frame import FaceFrame
 from durian.portrait.keypoints import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
 
-_BRIDGE = 0.5  # the least contrast (`_lines`) of a bridge of glasses
+_BRIDGE = 0.5  # the least contrast (`line_contrast`) of a bridge of glasses
 _RIM = 0.04  # of glasses, in distances between the outer eye corners
 _STIFFNESS = 0.5  # of lenses against being unlike each other
 
 
-def find_glasses(face: FaceFrame) -> Bool[np.ndarray, "H W"]:
-    """Frame and lenses, if a bridge crosses the nose: two superellipses, nearly mirrored about it."""
-    lines = _lines(face)
+def find_glasses(face: FaceFrame, lines: Float[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Frame and lenses, if a bridge crosses the nose: two superellipses, nearly mirrored about it.
+
+    `lines` are the face's (`line_contrast`).
+    """
     across = face.sample(lines, *np.meshgrid(np.linspace(-0.06, 0.06, 7), np.linspace(-0.15, 0.2, 24)))
     if across.min(1).max() < _BRIDGE:
-        return np.zeros(face.v.shape)
-    # Lids and brows are lines too, but not of glasses.
-    own = (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW)
-    lines[np.any([face.grow(face.polygon(part), 0.05) for part in own], axis=0)] = 0
+        return np.zeros(face.v.shape, bool)
+    lines = _foreign(face, lines)
     grid = np.meshgrid(
         np.linspace(0.30, 0.42, 5),  # centre, from the nose
         np.linspace(-0.05, 0.2, 6),  # centre, below the eyes
@@ -44,6 +44,34 @@ def find_glasses(face: FaceFrame) -> Bool[np.ndarray, "H W"]:
     return inside | bridge
 
 
+def better_outlined(
+    face: FaceFrame,
+    lines: Float[np.ndarray, "H W"],
+    one: Bool[np.ndarray, "H W"],
+    other: Bool[np.ndarray, "H W"],
+) -> bool:
+    """Whether there is more line along the outline of one mask than along that of the other."""
+    side = 2 * round(_RIM * face.unit) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    near = cv2.dilate(_capped(_foreign(face, lines)), disc)
+    first, second = (
+        cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+        for mask in (one, other)
+    )
+    return bool(first.any() and (not second.any() or near[first].mean() > near[second].mean()))
+
+
+def _foreign(face: FaceFrame, lines: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """Without lids and brows, which are lines too, but not of glasses."""
+    own = (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW)
+    return np.where(np.any([face.grow(face.polygon(part), 0.05) for part in own], axis=0), 0, lines)
+
+
+def _capped(lines: np.ndarray) -> np.ndarray:
+    """The logarithm and a cap: a whole rim counts for more than a strong piece of one."""
+    return np.minimum(np.log1p(lines), 2)
+
+
 def _own_lens(face: FaceFrame, lines: np.ndarray, both: np.ndarray, side: int) -> np.ndarray:
     """One lens, moved and stretched a little where that collects clearly more line: heads are turned, and
     glasses sit askew."""
@@ -61,17 +89,4 @@ def _line_along(face: FaceFrame, lines: np.ndarray, shapes: np.ndarray, side: in
     cos, sin = np.cos(turn := np.linspace(0, 2 * np.pi, 64, endpoint=False)), np.sin(turn)
     u = u0 + a * np.sign(cos) * np.abs(cos) ** (2 / power)
     v = v0 + b * np.sign(sin) * np.abs(sin) ** (2 / power)
-    # The logarithm and the cap: a whole rim counts for more than a strong piece of one.
-    return np.minimum(np.log1p(face.sample(lines, side * u, v)), 2).mean(1)
-
-
-def _lines(face: FaceFrame) -> np.ndarray:
-    """Thin dark or (less telling) bright lines, relative to what a cheek's skin shows of them."""
-    grey = cv2.GaussianBlur(face.lab[..., 0], (0, 0), 0.01 * face.unit)
-    radius = max(1, round(0.04 * face.unit))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    dark = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, kernel)
-    bright = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel)
-    lines = np.maximum(dark, 0.7 * bright)
-    cheeks = face.oval & (face.v > 0.5) & (face.v < 0.65) & (np.abs(face.u) < 0.5)
-    return lines / (2 + (lines[cheeks].mean() if cheeks.any() else 0))
+    return _capped(face.sample(lines, side * u, v)).mean(1)

@@ -48,12 +48,9 @@ class AttributeParser(Protocol):
 
 
 class BuiltinParser:
-    """`FallbackMasker` on every frame: rough, slow at hair, and without any weights.
+    """`FallbackMasker` on every frame: rough, and without weights of its own to download."""
 
-    It looks for no hats: it takes short hair for one unless it is told that there is one.
-    """
-
-    attributes = ("hair", "glasses", "beard")
+    attributes = ATTRIBUTES
 
     def __init__(self, masker: FallbackMasker | None = None) -> None:
         self._masker = masker or FallbackMasker()
@@ -66,8 +63,8 @@ class BuiltinParser:
     ) -> dict[str, Float[np.ndarray, "F S S"]]:
         masks = {name: np.zeros(frames.shape[:3], np.float32) for name in attributes}
         for index in np.flatnonzero(np.isfinite(landmarks).all((1, 2))):
-            for name in attributes:
-                masks[name][index] = self._masker(frames[index], landmarks[index], name)
+            for name, mask in self._masker.find(frames[index], landmarks[index], attributes).items():
+                masks[name][index] = mask
         return masks
 
 
