@@ -173,8 +173,8 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 80 cases of `single`, 1 step: PSNR 19.69, in the attribute 16.24 (warp and paste 17.68 / 15.15), by
-# `durian evaluate cases cases --split single`: docs/results.md. Training took 480 minutes of a core in
+# 80 cases of `single`, 1 step: PSNR 19.86, in the attribute 16.24 (warp and paste 17.68 / 15.15), by
+# `durian evaluate cases cases --split single`: docs/results.md. Training took 580 minutes of a core in
 # several runs, of which configs/mini-stage1.yaml and configs/mini-stage2.yaml are the last: docs/mini.md.
 MINI = Preset(
     size=128,
@@ -199,7 +199,7 @@ MINI = Preset(
         "copy_polish": 16,
         "motion_num_attention_heads": 4,
     },
-    reference_net={"position_frequencies": 5, "drop_masked_tokens": True},
+    reference_net={"position_frequencies": 5, "drop_masked_tokens": True, "masked_margin": 2},
     keypoint_guider={"out_channels": 64, "block_out_channels": (32, 64), "fold": 2},
     vae_class=PixelAutoencoder,
     vae={"factor": 4, "scaling_factor": 2.0},
