@@ -139,9 +139,9 @@ def test_a_padded_example_is_as_if_it_were_alone(tmp_path: Path, name: str):
             alone = {k: v.clone() for k, v in batch_of(sampler, index).items()}
             for key in ("attributes", "attribute_masks", "attribute_positions", "worn"):
                 alone[key] = alone[key][:, : drawn[index]]
-            torch.testing.assert_close(
-                whole[row : row + 1], predict(alone, slice(row, row + 1), dropped), atol=2e-5, rtol=1e-4
-            )
+            expected = predict(alone, slice(row, row + 1), dropped)
+            # Kernels for other batch sizes sum in another order, on some CPUs 5e-5 apart.
+            torch.testing.assert_close(whole[row : row + 1], expected, atol=1e-4, rtol=1e-4)
     # And the further attributes do count where there are any.
     fewer = {**together, "worn": together["worn"] & torch.tensor([True, False, False])}
     assert (predict(fewer, slice(None))[0] - predict(together, slice(None))[0]).abs().max() > 1e-3

@@ -5,6 +5,7 @@ Nothing heavy is imported here or at the top of the subcommands' modules, so tha
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -50,6 +51,8 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    # diffusers imports it where it is installed; on some CPUs it then advises a package that nothing here uses.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
