@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
+from durian.quiet import quiet_imports
+
 
 def run_jobs(function: Callable[..., Any], jobs: Sequence[tuple], workers: int) -> Iterator[Any]:
     """Call `function(*job)` for each job and yield the results as they come.
@@ -21,7 +23,7 @@ def run_jobs(function: Callable[..., Any], jobs: Sequence[tuple], workers: int) 
         return
     # Fresh processes: a fork of one with threads (OpenCV, torch) may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=quiet_imports) as pool:
         futures = [pool.submit(function, *job) for job in jobs]
         try:
             for future in as_completed(futures):

@@ -5,7 +5,6 @@ Nothing heavy is imported here or at the top of the subcommands' modules, so tha
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -24,6 +23,7 @@ from durian.cli.provenance import provenance
 from durian.cli.synth import synth_app
 from durian.cli.train import train
 from durian.errors import DurianError
+from durian.quiet import quiet_imports
 
 _USAGE_ERROR, _INTERRUPTED = 2, 130
 
@@ -51,8 +51,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    # diffusers imports it where it is installed; on some CPUs it then advises a package that nothing here uses.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    quiet_imports()
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
