@@ -8,7 +8,7 @@ import logging
 def quiet_imports() -> None:
     """To be called first in every process of the command line.
 
-    diffusers imports bitsandbytes where it is installed (extra `train`), and on a CPU with AVX-512 that advises
-    a package which nothing here uses.
+    diffusers imports bitsandbytes where it is installed (extra `train`), and on a CPU with AVX-512 that
+    advises a package which nothing here uses.
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
