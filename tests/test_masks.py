@@ -141,6 +141,13 @@ def test_a_filtered_mask_follows_the_picture() -> None:
     assert plain == pytest.approx(cv2.blur(cv2.blur(rough, (17, 17)), (17, 17)), abs=0.02)
 
 
+def test_a_filtered_mask_that_is_linear_in_the_picture_stays_as_it_is() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    picture = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    values = (picture.astype(np.float32) / 255) @ np.float32([0.5, -0.3, 0.8])
+    assert guided_filter(values, picture, 6, 1e-3) == pytest.approx(values, abs=0.01)  # up to the border
+
+
 def drawn_glasses(bridge: bool) -> tuple[FaceFrame, np.ndarray]:
     """Two round lenses drawn on plain skin, and where they are."""
     image, inside = np.full((400, 400, 3), (205, 160, 135), np.uint8), np.zeros((400, 400), np.uint8)

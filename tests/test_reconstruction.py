@@ -39,6 +39,11 @@ def batch_of(sampler: ReconstructionSampler, *indices: int) -> Batch:
     return {key: torch.from_numpy(np.stack([e[key] for e in examples])) for key in examples[0]}
 
 
+def doubled(batch: Batch) -> Batch:
+    """A copy of the batch in double precision."""
+    return {key: value.double() if value.is_floating_point() else value for key, value in batch.items()}
+
+
 def colours_in(image: np.ndarray, mask: np.ndarray) -> set[tuple[int, ...]]:
     """Colours of an image in [-1, 1] where a mask is."""
     return {tuple(c) for c in np.round((image[:, mask[0] > 0.5].T + 1) * 127.5).astype(int).tolist()}
@@ -117,14 +122,17 @@ def objective_of(tmp_path: Path, options: dict, **changes: object) -> Reconstruc
 @torch.no_grad()
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_padded_example_is_as_if_it_were_alone(tmp_path: Path, name: str):
-    objective = objective_of(tmp_path, OPTIONS[name])
+    # Exact enough not to depend on the order in which kernels for other batch sizes sum.
+    objective = objective_of(tmp_path, OPTIONS[name]).double()
+    for encoder in (objective.networks.attribute_encoder, objective.networks.identity_encoder):
+        encoder.float()  # these always work in single precision
     clips = [dressed("a", "hair", "glasses", "beard"), dressed("b", "hat")]
     guidance = 8 if name == "guidance" else None
     sampler = ReconstructionSampler(clips, 2, 8, attributes=3, guidance_size=guidance)
     drawn = [int(sampler.draw(np.random.default_rng([0, i])).worn.sum()) for i in range(40)]
     chosen = [drawn.index(count) for count in (3, 1, 2)]
-    together = batch_of(sampler, *chosen)
-    noisy = torch.randn(3, 48, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    together = doubled(batch_of(sampler, *chosen))
+    noisy = torch.randn(3, 48, 2, 8, 8, generator=torch.Generator().manual_seed(0)).double()
     timesteps = torch.tensor([[900, 100]]).expand(3, 2)
     keep = torch.tensor([True, True, True])
 
@@ -136,12 +144,11 @@ def test_a_padded_example_is_as_if_it_were_alone(tmp_path: Path, name: str):
     for dropped in (False, True):
         whole = predict(together, slice(None), dropped)
         for row, index in enumerate(chosen):
-            alone = {k: v.clone() for k, v in batch_of(sampler, index).items()}
+            alone = doubled(batch_of(sampler, index))
             for key in ("attributes", "attribute_masks", "attribute_positions", "worn"):
                 alone[key] = alone[key][:, : drawn[index]]
             expected = predict(alone, slice(row, row + 1), dropped)
-            # Kernels for other batch sizes sum in another order, on some CPUs 5e-5 apart.
-            torch.testing.assert_close(whole[row : row + 1], expected, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(whole[row : row + 1], expected, atol=2e-5, rtol=1e-4)
     # And the further attributes do count where there are any.
     fewer = {**together, "worn": together["worn"] & torch.tensor([True, False, False])}
     assert (predict(fewer, slice(None))[0] - predict(together, slice(None))[0]).abs().max() > 1e-3

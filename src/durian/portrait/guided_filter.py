@@ -32,5 +32,5 @@ def guided_filter(
 def _mean(values: np.ndarray, radius: int) -> np.ndarray:
     side = 2 * radius + 1
     if values.ndim == 3 and values.shape[-1] > 4:  # more channels than OpenCV's filters take at once
-        return np.stack([cv2.blur(part, (side, side)) for part in np.moveaxis(values, -1, 0)], -1)
+        return np.stack([_mean(part, radius) for part in np.moveaxis(values, -1, 0)], -1)
     return cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE)
