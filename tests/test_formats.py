@@ -232,7 +232,7 @@ def test_hdr_videos_of_ten_bits(tmp_path: Path, curve: int, encode) -> None:
     assert frame[16, 48].min() >= 235
 
 
-@pytest.mark.parametrize("kind", ["png", "avif"])
+@pytest.mark.parametrize("kind", ["png", "avif", "heic"])
 @pytest.mark.parametrize(("curve", "encode"), [(16, _pq), (18, _hlg)])
 def test_hdr_pictures(tmp_path: Path, kind: str, curve: int, encode) -> None:
     light = np.full((32, 64, 3), 0.2140)  # sRGB 127
@@ -246,6 +246,11 @@ def test_hdr_pictures(tmp_path: Path, kind: str, curve: int, encode) -> None:
         end = data.index(b"IHDR") + 4 + 13 + 4
         chunk = (4).to_bytes(4, "big") + mark + zlib.crc32(mark).to_bytes(4, "big")
         path.write_bytes(data[:end] + chunk + data[end:])
+    elif kind == "heic":
+        heif = pytest.importorskip("pillow_heif")
+        picture = heif.from_pillow(Image.fromarray((signal * 255).round().astype(np.uint8)))
+        colours = {"color_primaries": 9, "transfer_characteristics": curve, "matrix_coefficients": 9}
+        picture.save(path, quality=100, chroma=444, full_range_flag=1, **colours)
     else:
         Image.fromarray((signal * 255).round().astype(np.uint8)).save(path, quality=100)
         data = bytearray(path.read_bytes())
