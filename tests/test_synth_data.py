@@ -20,9 +20,11 @@ from durian.synth import benchmark, dataset
 from durian.synth.attributes import beard, glasses, hair, hat
 from durian.synth.benchmark import recipe, write_benchmark
 from durian.synth.dataset import ClipSettings, clip_recipe, write_clips
+from durian.synth.model import build
 from durian.synth.performance import Performance
 from durian.synth.person import Person
 from durian.synth.recipes import SPLITS
+from durian.synth.sequence import render_performance
 from durian.synth.serialise import from_json
 from durian.work import run_jobs
 
@@ -47,7 +49,8 @@ def test_clips_are_what_training_reads(tmp_path: Path):
     with tarfile.open(shards[0]) as tar:
         person = tar.extractfile("000001.person.json").read().decode()
         performance = tar.extractfile("000001.performance.json").read().decode()
-    assert (from_json(Person, person), from_json(Performance, performance)) == clip_recipe(SMALL, 1)
+    assert (from_json(Person, person), (from_json(Performance, performance),)) == clip_recipe(SMALL, 1)
+    assert clips[0].take is None
 
 
 def test_relit_frames_are_the_same_person_and_pose_in_other_lights(tmp_path: Path):
@@ -68,6 +71,26 @@ def test_relit_frames_are_the_same_person_and_pose_in_other_lights(tmp_path: Pat
     write_clips(tmp_path / "three", 1, dataclasses.replace(SMALL, frames=3))
     (other,) = read_clips(tmp_path / "three")
     np.testing.assert_array_equal(other.frames, clip.frames)
+
+
+def test_takes_are_performances_of_the_same_person(tmp_path: Path):
+    settings = dataclasses.replace(SMALL, frames=5, takes=2, relit=5)
+    write_clips(tmp_path, 1, settings)
+    (clip,) = read_clips(tmp_path)
+    assert clip.take is not None
+    assert clip.take.tolist() == [0, 0, 0, 1, 1]
+    person, takes = clip_recipe(settings, 0)
+    assert person == clip_recipe(SMALL, 0)[0]
+    assert takes[0] == clip_recipe(dataclasses.replace(SMALL, frames=3), 0)[1][0]
+    # The second is rendered like a performance that nothing came before.
+    alone = list(render_performance(build(person), takes[1], 48, 1))
+    np.testing.assert_allclose(clip.landmarks[3:], [frame.landmarks for frame in alone], atol=1e-3)
+    assert clip.relit is not None
+    np.testing.assert_array_equal(clip.relit.landmarks, clip.landmarks)
+    moved = np.abs(np.diff(clip.landmarks[:, :, :2].mean(1), axis=0)).max(1)
+    assert moved[2] > 2 * max(moved[0], moved[1], moved[3])
+    with pytest.raises(DurianError, match="3 takes have no 2 frames"):
+        write_clips(tmp_path / "more", 1, dataclasses.replace(SMALL, takes=3))
 
 
 def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path: Path, monkeypatch):

@@ -103,10 +103,17 @@ def test_consecutive_targets_follow_each_other(clips):
     sampler = ReconstructionSampler(clips, 4, 4, consecutive=True, augmentation=NO_AUGMENTATION)
     visible = np.array([0, 1, 2, 3, 4])
     for seed in range(20):
-        chosen = sampler._target_frames(np.random.default_rng(seed), visible)
+        chosen = sampler._target_frames(np.random.default_rng(seed), visible, None)
         assert len(chosen) == 4
         assert (np.abs(np.diff(chosen)) == 1).all()
-    assert sampler._target_frames(np.random.default_rng(0), visible[:2]).tolist() == [0, 1, 1, 0]
+    assert sampler._target_frames(np.random.default_rng(0), visible[:2], None).tolist() == [0, 1, 1, 0]
+
+
+def test_consecutive_targets_are_of_one_take(clips):
+    sampler = ReconstructionSampler(clips, 4, 4, consecutive=True, augmentation=NO_AUGMENTATION)
+    visible, take = np.array([0, 1, 2, 4, 5]), np.array([0, 0, 0, 1, 1, 1])
+    drawn = {tuple(sampler._target_frames(np.random.default_rng(seed), visible, take)) for seed in range(20)}
+    assert drawn == {(0, 1, 2, 2), (4, 5, 5, 4)}
 
 
 def test_frames_without_a_face_are_never_used(clips):

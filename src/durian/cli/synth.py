@@ -53,13 +53,16 @@ def clips(
     relit: Annotated[
         int, typer.Option(min=0, max=99, help="Frames of a clip, once more in other lights.")
     ] = 0,
+    takes: Annotated[
+        int, typer.Option(min=1, max=99, help="Performances that a clip's frames are shared out among.")
+    ] = 1,
     workers: Workers = None,
 ) -> None:
     """Render clips to train on: frames, labels, landmarks and parameters in webdataset shards."""
     from durian.synth.dataset import ClipSettings, write_clips
     from durian.work import available_cores
 
-    settings = ClipSettings(frames, size, seed, samples, relit)
+    settings = ClipSettings(frames, size, seed, samples, relit, takes)
     with progress_bars() as report:
         shards = write_clips(
             out,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from webdataset.compat import WebDataset
 
 from durian.errors import DurianError
@@ -32,6 +32,8 @@ class Clip:
         masks: by attribute, where the attribute is; attributes that the person does not wear are missing.
         styles: by attribute, of what kind it is (a bob, a beret), where that is known.
         relit: some of the frames in other lights, where the world is a rendered one.
+        take: of each frame, which take of the person it is from; frames follow each other within a take.
+            None is a single one.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Clip:
     masks: dict[str, Bool[np.ndarray, "F H W"]]
     styles: dict[str, str] = field(default_factory=dict)
     relit: Clip | None = None
+    take: Int[np.ndarray, " F"] | None = None
 
     def visible_frames(self) -> np.ndarray:
         """Indices of the frames with a face."""
@@ -59,7 +62,8 @@ def read_clips(
 ) -> Iterator[Clip]:
     """Read clips from tar shards in webdataset's naming.
 
-    A clip `NAME` has members `NAME.frame00.webp` …, `NAME.label00.png` … and `NAME.landmarks.npy`; of
+    A clip `NAME` has members `NAME.frame00.webp` …, `NAME.label00.png` … and `NAME.landmarks.npy`, and
+    where its frames are of several takes `NAME.take.npy` (the number of the take that each is from). Of
     synthetic ones `NAME.person.json` names the attributes' styles, and `NAME.relit00.webp` …,
     `NAME.relitlabel00.png` … and `NAME.relit.npy` (landmarks) are frames in other lights.
 
@@ -90,20 +94,27 @@ def _decode(sample: dict[str, bytes]) -> Clip:
         relit = None
         if "relit.npy" in sample:
             relit = _frames(sample, f"{name}.relit", "relit", "relitlabel", "relit.npy")
+        take = _array(sample["take.npy"]) if "take.npy" in sample else None
+        if take is not None and take.shape != (len(clip.frames),):
+            raise ValueError(f"take.npy has shape {take.shape} for {len(clip.frames)} frames")
         person = json.loads(sample.get("person.json", b"{}")).get("attributes", {})
         styles = {key: person[key]["style"] for key in ATTRIBUTE_LABELS if person.get(key)}
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise DurianError(f"clip {name}: missing or unreadable member ({error})") from error
-    return replace(clip, styles=styles, relit=relit)
+    return replace(clip, styles=styles, relit=relit, take=take)
 
 
 def _frames(sample: dict[str, bytes], name: str, image: str, label: str, points: str) -> Clip:
     count = sum(key.startswith(image) and key.endswith(".webp") for key in sample)
     frames = np.stack([_image(sample[f"{image}{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
     labels = np.stack([_image(sample[f"{label}{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
-    landmarks = np.load(io.BytesIO(sample[points]), allow_pickle=False).astype(np.float32)
+    landmarks = _array(sample[points]).astype(np.float32)
     masks = {attribute: attribute_mask(labels, attribute) for attribute in ATTRIBUTE_LABELS}
     return Clip(name, frames, landmarks, {key: mask for key, mask in masks.items() if mask.any()})
+
+
+def _array(data: bytes) -> np.ndarray:
+    return np.load(io.BytesIO(data), allow_pickle=False)
 
 
 def _image(data: bytes, flag: int) -> np.ndarray:

@@ -105,7 +105,7 @@ class ReconstructionSampler:
         portrait_frame = self._portrait_frame(rng, visible, list(frames.values()))
         portrait = self._portrait(rng, clip, portrait_frame, list(frames))
         attributes = [self._attribute(rng, clip, frame, name) for name, frame in frames.items()]
-        chosen = self._target_frames(rng, visible)
+        chosen = self._target_frames(rng, visible, clip.take)
         return self._example(clip, portrait, attributes, list(frames), chosen)
 
     def _attribute_frames(self, rng: np.random.Generator) -> tuple[Clip, dict[str, int]]:
@@ -184,9 +184,13 @@ class ReconstructionSampler:
         warp = partial(warp_image, matrix=matrix, size=(size, size), border=cv2.BORDER_REFLECT_101)
         return Reference(warp(view.image), warp(mask), transform_points(matrix, view.landmarks))
 
-    def _target_frames(self, rng: np.random.Generator, visible: np.ndarray) -> np.ndarray:
+    def _target_frames(
+        self, rng: np.random.Generator, visible: np.ndarray, take: np.ndarray | None
+    ) -> np.ndarray:
         if not self.consecutive:
             return rng.choice(visible, self.targets, replace=len(visible) < self.targets)
+        if take is not None:
+            visible = visible[take[visible] == take[rng.choice(visible)]]
         count = min(self.targets, len(visible))
         start = rng.integers(len(visible) - count + 1)
         # Too short a clip goes forth and back.

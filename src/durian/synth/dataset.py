@@ -40,7 +40,8 @@ _MANIFEST = "manifest.json"
 class ClipSettings:
     """What decides the contents of a set of clips, but for how many there are.
 
-    `relit` of a clip's frames, drawn at random, are rendered again, each in another light.
+    `relit` of a clip's frames, drawn at random, are rendered again, each in another light. The frames are
+    shared out among `takes`, performances of their own, as evenly as they go.
     """
 
     frames: int = 16
@@ -48,13 +49,15 @@ class ClipSettings:
     seed: int = 0
     samples: int = 3
     relit: int = 0
+    takes: int = 1
 
 
-def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, Performance]:
-    """Person and performance of clip number `index`: attributes have training styles only."""
+def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, tuple[Performance, ...]]:
+    """Person and takes of clip number `index`: attributes have training styles only."""
     rng = np.random.default_rng([CLIPS, settings.seed, index])
     person = sample_person(rng, split="train")
-    return person, sample_performance(rng, settings.frames)
+    lengths = [len(part) for part in np.array_split(np.arange(settings.frames), settings.takes)]
+    return person, tuple(sample_performance(rng, length) for length in lengths)
 
 
 def write_clips(
@@ -77,8 +80,13 @@ def write_clips(
         The shards, `clips-00000.tar` …
 
     Raises:
-        DurianError: the folder cannot be written to, or holds clips of other settings.
+        DurianError: more takes than frames, or the folder cannot be written to, or holds clips of other
+            settings.
     """
+    if settings.takes > settings.frames:
+        raise DurianError(
+            f"{settings.takes} takes have no {settings.frames} frames between them: ask for fewer"
+        )
     _claim(folder, settings)
     jobs, paths, done = [], [], 0
     for first in range(0, clips, SHARD):
@@ -104,7 +112,7 @@ def _claim(folder: Path, settings: ClipSettings) -> None:
     try:
         if manifest.is_file():
             found = json.loads(manifest.read_text("utf-8"))
-            if found != asdict(settings) and {"relit": 0, **found} != asdict(settings):
+            if found != asdict(settings) and {"relit": 0, "takes": 1, **found} != asdict(settings):
                 raise DurianError(
                     f"{folder} holds clips of other settings ({found}): choose another folder or these"
                 )
@@ -145,28 +153,36 @@ def _write_shard(path: Path, settings: ClipSettings, first: int, last: int) -> i
 
 def encode_clip(settings: ClipSettings, index: int) -> dict[str, bytes]:
     """The members of a clip: frames, label images, landmarks, and the recipe as JSON."""
-    person, performance = clip_recipe(settings, index)
+    person, takes = clip_recipe(settings, index)
     model = build(person)
-    rendered = list(render_performance(model, performance, size=settings.size, samples=settings.samples))
+    rendered = [
+        frame for take in takes for frame in render_performance(model, take, settings.size, settings.samples)
+    ]
     members = _members(rendered, "frame", "label", "landmarks.npy")
     if settings.relit:
-        members |= relit_members(settings, index, model, performance)
+        members |= relit_members(settings, index, model, takes)
     members["person.json"] = to_json(person).encode()
-    members["performance.json"] = to_json(performance).encode()
+    if len(takes) == 1:
+        members["performance.json"] = to_json(takes[0]).encode()
+    else:
+        members["take.npy"] = _npy(np.repeat(np.arange(len(takes)), [len(take.frames) for take in takes]))
+        for number, take in enumerate(takes):
+            members[f"performance{number:02d}.json"] = to_json(take).encode()
     return members
 
 
 def relit_members(
-    settings: ClipSettings, index: int, model: Model, performance: Performance
+    settings: ClipSettings, index: int, model: Model, takes: tuple[Performance, ...]
 ) -> dict[str, bytes]:
     """Frames of a clip in other lights. Their random numbers are their own: the clip is as without them."""
     rng = np.random.default_rng([CLIPS, settings.seed, index, 1])
-    lags = lagging_poses(performance)
+    states = [state for take in takes for state in take.frames]
+    lags = [lag for take in takes for lag in lagging_poses(take)]
     rendered = []
     for i in np.sort(rng.choice(len(lags), settings.relit, replace=len(lags) < settings.relit)):
         scene = replace(model.person.scene, light=sample_light(rng))
         lit = replace(model, person=replace(model.person, scene=scene))
-        rendered.append(render(lit, performance.frames[i], settings.size, settings.samples, lags[i]))
+        rendered.append(render(lit, states[i], settings.size, settings.samples, lags[i]))
     return _members(rendered, "relit", "relitlabel", "relit.npy")
 
 
@@ -175,10 +191,14 @@ def _members(rendered: list[Rendered], image: str, label: str, points: str) -> d
     for i, frame in enumerate(rendered):
         members[f"{image}{i:02d}.webp"] = encode_image(frame.rgb, quality=93)
         members[f"{label}{i:02d}.png"] = encode_labels(frame)
-    buffer = io.BytesIO()
-    np.save(buffer, np.stack([frame.landmarks for frame in rendered]).astype(np.float32))
-    members[points] = buffer.getvalue()
+    members[points] = _npy(np.stack([frame.landmarks for frame in rendered]).astype(np.float32))
     return members
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 def encode_image(rgb: np.ndarray, quality: int) -> bytes:
