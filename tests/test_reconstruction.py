@@ -90,6 +90,15 @@ def test_only_what_is_worn_and_weighed_is_drawn():
         assert shown in ({COLOURS["hair"]}, {COLOURS["beard"]})
 
 
+def test_hair_under_hats_can_be_left_out():
+    clips = [dressed("a", "hair", "hat"), dressed("b", "hair"), dressed("c", "hat")]
+    config = DataConfig(clips=Path("clips"), targets=1)
+    assert sampler_of(config, clips, 4).counts == {"hair": 2, "hat": 2}
+    sampler = sampler_of(config.model_copy(update={"hair_under_hats": False}), clips, 4)
+    assert sampler.counts == {"hair": 1, "hat": 2}
+    assert sampler.mask_bank.counts() == {"hair": 1, "hat": 2}
+
+
 def test_room_for_more_attributes_changes_nothing_where_one_is_worn():
     clips = [dressed("a", "hair"), dressed("b", "hat"), dressed("c", "hair")]
     one, many = (ReconstructionSampler(clips, 2, 4, attributes=n) for n in (1, 3))

@@ -37,6 +37,8 @@ class ReconstructionSampler:
         attribute_weights, balance_power: how often each attribute is drawn (`attribute_probabilities`).
         augmentation: of the references.
         min_area: a frame's attribute counts from this share of the image on.
+        hair_under_hats: whether the hair of a clip that shows a hat is an attribute: often a strip of it, and
+            a hole in the portrait that the hat is lost in.
         guidance_size: side of the aligned guidance in cells; None makes none.
         mask_bank: of masks for mask expansion; None takes those of the other clips.
         outpainted: frames with what an outpainting model put around them, to be used as references.
@@ -56,6 +58,7 @@ class ReconstructionSampler:
         balance_power: float = 0.0,
         augmentation: Augmentation | None = None,
         min_area: float = 0.003,
+        hair_under_hats: bool = True,
         guidance_size: int | None = None,
         mask_bank: MaskBank | None = None,
         outpainted: OutpaintedFrames | None = None,
@@ -75,6 +78,8 @@ class ReconstructionSampler:
             if len(visible) < 2:
                 continue
             for attribute, masks in clip.masks.items():
+                if attribute == "hair" and "hat" in clip.masks and not hair_under_hats:
+                    continue
                 good = visible[masks[visible].mean((1, 2)) >= min_area]
                 if len(good):
                     self.frames.setdefault(attribute, []).append((index, good))

@@ -25,6 +25,7 @@ class DataConfig(_Strict):
 
     `attributes` is the most that one example has. `attribute_weights` by name, "natural" (as often as
     worn) or "balanced": kinds and known styles are drawn as often as worn to the power `balance_power`.
+    Without `hair_under_hats` the hair of clips that show a hat is not drawn as an attribute.
     `mask_bank` and `outpainted` are folders of `durian mask-bank` and `durian outpaint`. `workers` are
     processes that draw examples beside the training; with 0 they are drawn in between. The rest are the
     strengths of `durian.data.augmentation.Augmentation`.
@@ -37,6 +38,7 @@ class DataConfig(_Strict):
     attributes: int = Field(1, ge=1, le=4)
     attribute_weights: Literal["balanced", "natural"] | dict[Attribute, Weight] | None = None
     balance_power: float = Field(0.0, ge=0, le=1)
+    hair_under_hats: bool = True
     mask_bank: Path | None = None
     outpainted: Path | None = None
     shift: float = Field(0.06, ge=0)

@@ -42,6 +42,7 @@ def sampler_of(
             attribute_weights=weights,
             balance_power=data.balance_power,
             augmentation=Augmentation(**strengths),
+            hair_under_hats=data.hair_under_hats,
             guidance_size=guidance_size,
             mask_bank=bank,
             outpainted=outpainted,
