@@ -114,6 +114,10 @@ def test_consecutive_targets_are_of_one_take(clips):
     visible, take = np.array([0, 1, 2, 4, 5]), np.array([0, 0, 0, 1, 1, 1])
     drawn = {tuple(sampler._target_frames(np.random.default_rng(seed), visible, take)) for seed in range(20)}
     assert drawn == {(0, 1, 2, 2), (4, 5, 5, 4)}
+    alone = [dataclasses.replace(clip, take=np.arange(len(clip.frames))) for clip in clips]
+    ReconstructionSampler(alone, 4, 4)
+    with pytest.raises(ValueError, match="each frame is a take of its own"):
+        ReconstructionSampler(alone, 4, 4, consecutive=True)
 
 
 def test_frames_without_a_face_are_never_used(clips):

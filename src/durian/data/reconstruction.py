@@ -44,7 +44,8 @@ class ReconstructionSampler:
         outpainted: frames with what an outpainting model put around them, to be used as references.
 
     Raises:
-        ValueError: no clip shows an attribute, or the mask bank has no mask of one.
+        ValueError: no clip shows an attribute, the mask bank has no mask of one, or no frames follow each
+            other where the targets shall.
     """
 
     def __init__(
@@ -63,6 +64,9 @@ class ReconstructionSampler:
         mask_bank: MaskBank | None = None,
         outpainted: OutpaintedFrames | None = None,
     ):
+        alone = [c.take is not None and len(set(c.take)) == len(c.take) for c in clips]
+        if consecutive and clips and all(alone):
+            raise ValueError("each frame is a take of its own: stage 2 needs frames that follow each other")
         self.clips = clips
         self.targets = targets
         self.grid = grid
