@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from rich.console import Console
 from rich.progress import track
 
+from durian.portrait.geometry import rotation_angle
 from durian.synth.attributes import sample_beard, sample_glasses, sample_hair, sample_hat
 from durian.synth.model import build
 from durian.synth.performance import FrameState, sample_performance
@@ -116,7 +117,7 @@ def _states(rng: np.random.Generator, role: int, number: int) -> tuple[FrameStat
 
 def _gap(source: FrameState, target: FrameState) -> float:
     one, other = (euler(state.yaw, state.pitch, 0) for state in (source, target))  # a roll is in the plane
-    return float(np.degrees(np.arccos(np.clip((np.trace(one.T @ other) - 1) / 2, -1, 1))))
+    return rotation_angle(one, other)
 
 
 def _row(

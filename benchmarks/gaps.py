@@ -17,7 +17,7 @@ from rich.table import Table
 
 from durian.data.clips import read_clips
 from durian.evaluation.cases import case_trials
-from durian.portrait.geometry import ANCHORS, face_template, fit_similarity
+from durian.portrait.geometry import ANCHORS, face_template, fit_similarity, rotation_angle
 
 PAIRS = 4  # of frames, drawn from each clip
 
@@ -28,9 +28,8 @@ def gap(source: np.ndarray, target: np.ndarray) -> tuple[float, float, float]:
     (scale_a, turn_a, at_a), (scale_b, turn_b, at_b) = (
         fit_similarity(template, points[list(ANCHORS)].astype(np.float64)) for points in (source, target)
     )
-    cosine = (np.trace(turn_a.T @ turn_b) - 1) / 2
     size = float(np.exp(abs(np.log(scale_b / scale_a))))
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), size, float(np.hypot(*(at_b - at_a)[:2]))
+    return rotation_angle(turn_a, turn_b), size, float(np.hypot(*(at_b - at_a)[:2]))
 
 
 def clip_gaps(folder: Path, seed: int) -> list[tuple[float, float, float]]:

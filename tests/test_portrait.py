@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from durian.errors import DurianError
 from durian.portrait.crop import EYE_CENTRE, EYE_DISTANCE, FaceCrop
-from durian.portrait.geometry import face_template, transform_points, warp_image
+from durian.portrait.geometry import face_template, rotation_angle, transform_points, warp_image
 from durian.portrait.landmarks import MediaPipeLandmarks
 from durian.portrait.masks import FallbackMasker
 from durian.portrait.prepare import driving_landmarks, prepare
@@ -101,6 +101,14 @@ def detector() -> Iterator[MediaPipeLandmarks]:
 
 
 # Crops
+
+
+@given(degrees=st.floats(0, 180), first=st.floats(-80, 80), axis=st.integers(0, 99))
+def test_the_angle_between_rotations_is_that_of_the_one_turn(degrees: float, first: float, axis: int) -> None:
+    direction = np.random.default_rng(axis).normal(size=3)
+    turn = cv2.Rodrigues(np.radians(degrees) * direction / np.linalg.norm(direction))[0]
+    one = rotation(first, first / 2)
+    assert rotation_angle(one, turn @ one) == pytest.approx(degrees, abs=1e-3)
 
 
 @given(

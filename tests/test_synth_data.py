@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import tarfile
@@ -91,6 +92,22 @@ def test_takes_are_performances_of_the_same_person(tmp_path: Path):
     assert moved[2] > 2 * max(moved[0], moved[1], moved[3])
     with pytest.raises(DurianError, match="3 takes have no 2 frames"):
         write_clips(tmp_path / "more", 1, dataclasses.replace(SMALL, takes=3))
+
+
+def test_takes_of_other_frames_are_refused(tmp_path: Path):
+    (shard,) = write_clips(tmp_path, 1, dataclasses.replace(SMALL, takes=2))
+    with tarfile.open(shard) as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar.getmembers()}
+    three = io.BytesIO()
+    np.save(three, np.arange(3))
+    members["000000.take.npy"] = three.getvalue()
+    with tarfile.open(shard, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    with pytest.raises(DurianError, match=r"clip 000000: .*take.npy has shape \(3,\) for 2 frames"):
+        next(read_clips(tmp_path))
 
 
 def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path: Path, monkeypatch):

@@ -17,7 +17,7 @@ from durian.errors import DurianError
 from durian.evaluation.case_files import CaseFiles, Picture, attribute_region, read_description, regions
 from durian.evaluation.trial import Request, Trial, TrialRef
 from durian.portrait.aligner import ALIGNERS
-from durian.portrait.geometry import face_template, fit_similarity, transform_points
+from durian.portrait.geometry import face_template, fit_similarity, rotation_angle, transform_points
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.portrait_mask import portrait_mask
 
@@ -212,8 +212,7 @@ def _pose_gap(case: CaseFiles) -> float:
     """Degrees between the portrait's and the (farthest) donor's head."""
     portrait = _rotation(case.portrait)
     donors = [*case.donors.values(), *([] if case.second is None else [case.second])]
-    cosines = [(np.trace(portrait.T @ _rotation(donor)) - 1) / 2 for donor in donors]
-    return float(np.degrees(np.arccos(np.clip(min(cosines), -1, 1))))
+    return max(rotation_angle(portrait, _rotation(donor)) for donor in donors)
 
 
 def _rotation(picture: Picture) -> np.ndarray:

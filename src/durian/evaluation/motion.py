@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from durian.evaluation.trial import Frames, Metric, Scores, Trial
-from durian.portrait.geometry import face_template, fit_similarity
+from durian.portrait.geometry import face_template, fit_similarity, rotation_angle
 from durian.portrait.head_pose import RIGID
 from durian.portrait.keypoints import LIPS_INNER, LIPS_OUTER
 
@@ -185,7 +185,7 @@ def landmark_scores(
     scores["eyelid_error"] = float(
         100 * np.mean([np.abs(f.eyes * f.scale / a.scale - a.eyes) for f, a in faces])
     )
-    scores["pose_error"] = float(np.mean([_angle(f.rotation @ a.rotation.T) for f, a in faces]))
+    scores["pose_error"] = float(np.mean([rotation_angle(f.rotation, a.rotation) for f, a in faces]))
     return scores | _correlations([f for f, _ in faces], [a for _, a in faces])
 
 
@@ -248,8 +248,3 @@ def _correlation(found: Sequence[float], asked: Sequence[float], still: float) -
 def _mean(values) -> float | None:
     present = [value for value in values if value is not None]
     return float(np.mean(present)) if present else None
-
-
-def _angle(rotation: Float[np.ndarray, "3 3"]) -> float:
-    """Of a rotation, in degrees."""
-    return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))

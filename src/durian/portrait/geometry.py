@@ -49,6 +49,12 @@ def fit_similarity(
     return scale, rotation, mean_t - scale * rotation @ mean_s
 
 
+def rotation_angle(one: Float[np.ndarray, "3 3"], other: Float[np.ndarray, "3 3"]) -> float:
+    """Degrees of the one turn that brings a rotation to the other."""
+    cosine = (np.trace(one @ other.T) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
 def similarity_matrix(
     source: Float[np.ndarray, "N C"], target: Float[np.ndarray, "N C"]
 ) -> Float[np.ndarray, "2 3"]:

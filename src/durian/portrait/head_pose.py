@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from durian.portrait.geometry import face_template, fit_similarity
+from durian.portrait.geometry import face_template, fit_similarity, rotation_angle
 
 # Points that move with the skull and not with the expression: forehead, temples, bridge of the nose, eye
 # corners, cheekbones, the upper part of the oval.
@@ -50,8 +50,7 @@ class HeadPose:
 
     def angle_to(self, other: HeadPose) -> float:
         """Degrees of the one turn that brings this head's rotation to the other's."""
-        cosine = (np.trace(self.rotation @ other.rotation.T) - 1) / 2
-        return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+        return rotation_angle(self.rotation, other.rotation)
 
     def to_image(self, points: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 3"]:
         """Points of the face in pixels."""

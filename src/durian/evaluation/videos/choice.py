@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from durian.portrait.geometry import face_template, fit_similarity
+from durian.portrait.geometry import face_template, fit_similarity, rotation_angle
 
 _CANDIDATES = 48  # frames that may become references: as many, evenly spread
 _TURN = 30.0  # degrees between two heads that tell as much as the whole length of the video
@@ -24,12 +24,6 @@ def rotations(landmarks: Float[np.ndarray, "F 478 3"]) -> Float[np.ndarray, "F 3
     for index in np.flatnonzero(faces_found(landmarks)):
         result[index] = fit_similarity(face_template(), landmarks[index])[1]
     return result
-
-
-def angle(one: Float[np.ndarray, "3 3"], other: Float[np.ndarray, "3 3"]) -> float:
-    """Between two heads, in degrees."""
-    cosine = (np.trace(one @ other.T) - 1) / 2
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def windows(found: Bool[np.ndarray, " F"], frames: int, stride: int) -> Int[np.ndarray, "W frames"]:
@@ -79,13 +73,13 @@ def choose_self(
 
     def apart(pair: tuple[int, int]) -> float:
         first, last = pair
-        return angle(heads[first], heads[last]) / _TURN + (last - first) / (len(landmarks) - 1)
+        return rotation_angle(heads[first], heads[last]) / _TURN + (last - first) / (len(landmarks) - 1)
 
     for pair in sorted(combinations(candidates.tolist(), 2), key=apart, reverse=True):
         gap = np.min([_gap(runs, reference) for reference in pair], axis=0)
         best = int(gap.argmax())
         if gap[best] > 0:
-            portrait, attribute = sorted(pair, key=lambda index: angle(heads[index], np.eye(3)))
+            portrait, attribute = sorted(pair, key=lambda index: rotation_angle(heads[index], np.eye(3)))
             return portrait, attribute, runs[best]
     return None
 

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float
 from durian.errors import DurianError
 from durian.evaluation.cases import resize
 from durian.evaluation.trial import Request, Trial, TrialRef
-from durian.evaluation.videos.choice import angle, choose_driving, choose_self, rotations
+from durian.evaluation.videos.choice import choose_driving, choose_self, rotations
 from durian.evaluation.videos.clip import Shot, VideoClip, find_videos
 from durian.portrait.attributes import ATTRIBUTES, check_attribute
-from durian.portrait.geometry import face_template, transform_points
+from durian.portrait.geometry import face_template, rotation_angle, transform_points
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.keypoints import FACE_OVAL
 from durian.portrait.landmarks import LandmarkDetector
@@ -212,7 +212,7 @@ def _load_self(clip: VideoClip, attribute: str, settings: _Settings, known: Mapp
         targets=np.stack([shot.image for shot in answer]),
         regions={"attribute": worn, "face": oval & ~worn, "rest": ~oval & ~worn},
         facts={
-            "pose_gap": angle(heads[0], heads[1]),
+            "pose_gap": rotation_angle(heads[0], heads[1]),
             "portrait_frame": portrait_index,
             "attribute_frame": donor_index,
             "first_frame": int(targets[0]),
@@ -251,7 +251,7 @@ def _load_cross(
         driver.fps / settings.stride,
         motion_is_own=False,
         facts={
-            "pose_gap": angle(heads[0], heads[1]),
+            "pose_gap": rotation_angle(heads[0], heads[1]),
             "portrait_frame": portrait_index,
             "attribute_frame": donor_index,
             "first_frame": int(run[0]),
