@@ -103,14 +103,6 @@ def detector() -> Iterator[MediaPipeLandmarks]:
 # Crops
 
 
-@given(degrees=st.floats(0, 180), first=st.floats(-80, 80), axis=st.integers(0, 99))
-def test_the_angle_between_rotations_is_that_of_the_one_turn(degrees: float, first: float, axis: int) -> None:
-    direction = np.random.default_rng(axis).normal(size=3)
-    turn = cv2.Rodrigues(np.radians(degrees) * direction / np.linalg.norm(direction))[0]
-    one = rotation(first, first / 2)
-    assert rotation_angle(one, turn @ one) == pytest.approx(degrees, abs=1e-3)
-
-
 @given(
     scale=st.floats(20, 400), x=st.floats(-50, 600), y=st.floats(-50, 500),
     yaw=st.floats(-40, 40), size=st.sampled_from([64, 128, 512]),
@@ -220,6 +212,14 @@ def test_the_native_graphs_are_quiet(shared_dir: Path) -> None:
 
 
 # Motion
+
+
+@given(degrees=st.floats(0, 180), first=st.floats(-80, 80), axis=st.integers(0, 99))
+def test_the_angle_between_rotations_is_that_of_the_one_turn(degrees: float, first: float, axis: int) -> None:
+    direction = np.random.default_rng(axis).normal(size=3)
+    turn = cv2.Rodrigues(np.radians(degrees) * direction / np.linalg.norm(direction))[0]
+    one = rotation(first, first / 2)
+    assert rotation_angle(one, turn @ one) == pytest.approx(degrees, abs=1e-3)
 
 
 @settings(max_examples=20, deadline=None)
