@@ -79,6 +79,10 @@ def _options(config: TrainConfig) -> Iterator[str]:
     for key in ("colour_loss_weight", "edge_loss_weight", "contrast_loss_weight"):
         if getattr(config, key) and not plain:
             yield f"{key}: is for pixel latents and a prediction of the sample alone"
+    if config.critic is not None and not plain:
+        yield "critic: is for pixel latents and a prediction of the sample alone"
+    if config.critic is not None and config.distillation is not None:
+        yield "critic: distillation has none"
     if config.output.exists() and not config.output.is_dir():
         yield f"output: {config.output} is not a folder"
 

@@ -90,6 +90,19 @@ class DistillationConfig(_Strict):
         return (self.portrait_scale, self.attribute_scale) != (1, 1)
 
 
+class CriticConfig(_Strict):
+    """A critic that learns beside the networks to tell their pictures from true ones.
+
+    `weight` is of what it holds against a picture, beside the mean error of all else, `penalty` of the
+    slope of its scores, `channels` its width (`durian.training.critic`).
+    """
+
+    weight: float = Field(0.01, gt=0)
+    learning_rate: float = Field(5e-4, gt=0)
+    penalty: float = Field(0.1, ge=0)
+    channels: int = Field(24, ge=1)
+
+
 class TrainConfig(_Strict):
     """One run of one stage.
 
@@ -108,8 +121,9 @@ class TrainConfig(_Strict):
     of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit are taken.
     `frozen_precision` is of the weights that do not train, `ema_device` of the moving average ("same" as
     the weights'); `sample_steps` of previews and scores, by default as many as the preset's.
-    docs/training.md says what they save. `distillation` trains all of DNet, in either stage, to be as good
-    in few steps as `init_from` is in many.
+    docs/training.md says what they save. `critic` asks for pictures that look true, where all other terms
+    ask for the mean of what is possible (pixel latents and "sample" prediction only). `distillation` trains
+    all of DNet, in either stage, to be as good in few steps as `init_from` is in many.
     """
 
     preset: Literal["sd15", "mini"]
@@ -122,6 +136,7 @@ class TrainConfig(_Strict):
     data: DataConfig
     optimizer: OptimizerConfig = OptimizerConfig()
     distillation: DistillationConfig | None = None
+    critic: CriticConfig | None = None
     steps: int = Field(ge=1)
     batch_size: int = Field(2, ge=1)
     gradient_accumulation: int = Field(1, ge=1)

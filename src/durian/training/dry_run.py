@@ -91,7 +91,8 @@ def dry_run(config_path: Path, size: int | None = None, steps: int = 2) -> DryRu
     peaks = {"building": peak_memory(device)}
     objective = make_objective(run, lambda: copy.deepcopy(run.networks.denoising_unet))
     prepared, optimizer = accelerator.prepare(objective, run.optimizer)
-    make_step = TrainingStep(accelerator, prepared, optimizer, list(run.parameters.values()), config)
+    parameters = list(run.parameters.values())
+    make_step = TrainingStep(accelerator, prepared, optimizer, parameters, config, run.critic)
     seconds = []
     for step in range(steps):
         started = time.monotonic()

@@ -11,6 +11,7 @@ from torch import nn
 from durian.models.networks import Networks
 from durian.training.build import parameters_to_train
 from durian.training.config import TrainConfig
+from durian.training.critic import Critic
 from durian.training.optimizer import is_hidden_matrix
 
 _QUANTISED, _BLOCK = 4096, 256  # bitsandbytes': smaller tensors keep 32 bits, a block shares a scale
@@ -34,6 +35,9 @@ def account(networks: Networks, config: TrainConfig) -> dict[str, int]:
     }
     if config.distillation is not None:  # the teacher is what trains, once more
         sizes["teacher"] = count * bytes_frozen
+    if config.critic is not None:  # weights, gradients and AdamW's two moments
+        critic = Critic(config.critic.channels)
+        sizes["critic"] = 16 * sum(parameter.numel() for parameter in critic.parameters())
     if config.ema_device == "same":
         sizes["moving average"] = 4 * count
     return sizes

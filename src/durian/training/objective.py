@@ -14,6 +14,7 @@ from durian.models.autoencoder import encode_latents, spatial_factor
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
+from durian.training.critic import Critic, Pair, realism_error
 from durian.training.losses import contrast_error, edge_error, hue_error, near_features
 from durian.training.noise import Draws, draw
 from durian.training.reader import reading_error
@@ -190,6 +191,45 @@ class ReconstructionObjective(nn.Module):
             places = F.interpolate(places, masks.shape[-2:], mode="bilinear", align_corners=False)
             weight = weight + self.config.expression_loss_weight * near_features(places.unflatten(0, shape))
         return weight
+
+
+class AdversarialObjective(ReconstructionObjective):
+    """The same, and what a critic holds against the pictures.
+
+    Args:
+        critic: never changed here; `take_pairs` has what it is to learn from.
+        networks, scheduler, config: as for training; `config.critic` must be set.
+    """
+
+    def __init__(self, networks: Networks, critic: Critic, scheduler: Any, config: TrainConfig):
+        super().__init__(networks, scheduler, config)
+        assert config.critic is not None
+        self.weight = config.critic.weight
+        # In a tuple: no part of this module, whose parameters are trained, averaged and sent around.
+        self._critic = (critic,)
+        self._pairs: list[Pair] = []
+
+    def _mean(
+        self,
+        prediction: Float[Tensor, "B c F h w"],
+        target: Float[Tensor, "B c F h w"],
+        timesteps: Int[Tensor, "B F"],
+        batch: Batch,
+        weight_sum: Float[Tensor, ""] | None,
+    ) -> Float[Tensor, ""]:
+        error = super()._mean(prediction, target, timesteps, batch, weight_sum)
+        made, true = (self._pixels(latents) for latents in (prediction, target))
+        self._pairs.append(Pair(made.detach(), true.detach()))
+        return error + self.weight * realism_error(self._critic[0], made, true)
+
+    def _pixels(self, latents: Float[Tensor, "B c F h w"]) -> Float[Tensor, "BF 3 H W"]:
+        flat = latents.transpose(1, 2).flatten(0, 1)
+        return F.pixel_shuffle(flat, spatial_factor(self.networks.vae))
+
+    def take_pairs(self) -> list[Pair]:
+        """The pictures of all forward passes since the last call."""
+        pairs, self._pairs = self._pairs, []
+        return pairs
 
 
 def kept_guidance(

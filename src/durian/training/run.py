@@ -29,11 +29,12 @@ from durian.training.build import (
 )
 from durian.training.checks import check_config
 from durian.training.config import TrainConfig, load_config
+from durian.training.critic import CriticStep, build_critic_step
 from durian.training.dataset import ExampleDataset, make_sampler, preview_batch
 from durian.training.distillation import DistillationObjective
 from durian.training.folder import RunFolder
 from durian.training.interruption import Interruption, TrainingStopped
-from durian.training.objective import Batch, ReconstructionObjective
+from durian.training.objective import AdversarialObjective, Batch, ReconstructionObjective
 from durian.training.optimizer import build_optimizer, learning_rate
 from durian.training.progress import TrainingProgress
 from durian.training.reader import train_reader
@@ -44,7 +45,7 @@ from durian.training.step import TrainingStep
 
 @dataclass
 class Run:
-    """What the loop works with; `preview` is None where nobody is held out."""
+    """What the loop works with; `critic` and `preview` are None where there are none."""
 
     config: TrainConfig
     accelerator: Accelerator
@@ -55,6 +56,7 @@ class Run:
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
     average: MovingAverage
+    critic: CriticStep | None = None
     preview: Batch | None = None
 
     @property
@@ -64,7 +66,8 @@ class Run:
     def save(self, step: int) -> None:
         """Keep the state, to go on from."""
         if self.accelerator.is_main_process:
-            save_state(self.folder / "state", step, self.parameters, self.average.values, self.optimizer)
+            averages = self.average.values
+            save_state(self.folder / "state", step, self.parameters, averages, self.optimizer, self.critic)
 
     def sample(self, step: int, record: RunFolder) -> None:
         """Reconstruct people that training never sees, with the averaged weights."""
@@ -111,7 +114,7 @@ def train(
     run = make_run(config, accelerator, console, preset, networks)
     step = 0
     if state is not None:
-        step = load_state(state, run.parameters, run.average.values, run.optimizer)
+        step = load_state(state, run.parameters, run.average.values, run.optimizer, run.critic)
         console.print(f"going on with {run.folder} after step {step}")
     _loop(run, clips, held_out, step)
     if accelerator.is_main_process:
@@ -170,11 +173,14 @@ def make_run(
         parameters,
         build_optimizer(config.optimizer, parameters),
         MovingAverage(parameters, config.ema_decay, device),
+        None if config.critic is None else build_critic_step(accelerator, config.critic, config.seed),
     )
 
 
 def make_objective(run: Run, teacher: Callable[[], DenoisingUNet]) -> ReconstructionObjective:
     """What is minimised; `teacher` makes the DNet that a student learns from."""
+    if run.critic is not None:
+        return AdversarialObjective(run.networks, run.critic.critic, run.scheduler, run.config)
     if run.config.distillation is None:
         return ReconstructionObjective(run.networks, run.scheduler, run.config)
     frozen = teacher().to(run.accelerator.device).requires_grad_(False)
@@ -192,7 +198,8 @@ def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
     loader = DataLoader(dataset, config.batch_size, num_workers=config.data.workers)
     objective = make_objective(run, lambda: build_networks(config).denoising_unet)
     prepared, optimizer, batches = accelerator.prepare(objective, run.optimizer, loader)
-    make_step = TrainingStep(accelerator, prepared, optimizer, list(run.parameters.values()), config)
+    parameters = list(run.parameters.values())
+    make_step = TrainingStep(accelerator, prepared, optimizer, parameters, config, run.critic)
 
     record = None
     if accelerator.is_main_process:
@@ -216,7 +223,7 @@ def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
             stop = interruption.agreed(accelerator)
             due = step == config.steps
             if record is not None:
-                values = {"loss": result.loss, "grad_norm": result.grad_norm, "learning_rate": rate}
+                values = {**result.values(), "learning_rate": rate}
                 values["seconds"] = time.monotonic() - started
                 bar.advance(result.loss, values["seconds"])
                 record.write_step(step, values, per_step)

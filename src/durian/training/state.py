@@ -16,8 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from durian.errors import DurianError
+from durian.training.critic import CriticStep
 
 STEP = "step"
+_CRITIC = "critic.safetensors"
 
 
 def save_state(
@@ -26,8 +28,13 @@ def save_state(
     parameters: Mapping[str, nn.Parameter],
     ema: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
+    critic: CriticStep | None = None,
 ) -> None:
-    """Write weights, moving averages and optimiser moments beside, then put them in the place of the last."""
+    """Write weights, moving averages and optimiser moments beside, then put them in the place of the last.
+
+    Args:
+        critic: whose weights and moments are kept as well.
+    """
     temporary = folder.with_name(folder.name + ".new")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -36,13 +43,12 @@ def save_state(
         {k: v.detach().contiguous() for k, v in parameters.items()} | count, temporary / "weights.safetensors"
     )
     save_file({k: v.contiguous() for k, v in ema.items()}, temporary / "ema.safetensors")
-    moments = {
-        f"{name}/{key}": _storable(value, parameter)
-        for name, parameter in parameters.items()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
     kind = {"optimizer": type(optimizer).__name__}
-    save_file(moments, temporary / "optimizer.safetensors", metadata=kind)
+    save_file(_moments(parameters, optimizer), temporary / "optimizer.safetensors", metadata=kind)
+    if critic is not None:
+        own = dict(critic.critic.named_parameters())
+        weights = {name: value.detach().contiguous() for name, value in own.items()}
+        save_file(weights | _moments(own, critic.optimizer), temporary / _CRITIC)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -57,11 +63,15 @@ def load_state(
     parameters: Mapping[str, nn.Parameter],
     ema: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
+    critic: CriticStep | None = None,
 ) -> int:
     """Restore what `save_state` wrote, strictly, and return the step.
 
+    Args:
+        critic: stays as it is where the state has none: it was not in the configuration then.
+
     Raises:
-        DurianError: the state is of other parameters or of another optimiser.
+        DurianError: the state is of other parameters, of another optimiser or of another critic.
     """
     weights = load_file(folder / "weights.safetensors")
     step = int(weights.pop(STEP))
@@ -83,7 +93,38 @@ def load_state(
             f"the state in {folder} is of {written_by}, not {type(optimizer).__name__}: start from the run's "
             "checkpoint with init_from, or begin anew with --fresh"
         )
-    for key, value in load_file(folder / "optimizer.safetensors").items():
+    _load_moments(load_file(folder / "optimizer.safetensors"), parameters, optimizer)
+    if critic is not None and (folder / _CRITIC).is_file():
+        _load_critic(folder / _CRITIC, critic)
+    return step
+
+
+def _load_critic(file: Path, critic: CriticStep) -> None:
+    stored, own = load_file(file), dict(critic.critic.named_parameters())
+    found = {key: value for key, value in stored.items() if "/" not in key}
+    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in own.items()}:
+        raise DurianError(
+            f"{file} is of a critic of another size: go on with the critic.channels that it was trained "
+            "with, or begin anew with --fresh"
+        )
+    for name, parameter in own.items():
+        parameter.copy_(found[name])
+    moments = {key: value for key, value in stored.items() if "/" in key}
+    _load_moments(moments, own, critic.optimizer)
+
+
+def _moments(parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}/{key}": _storable(value, parameter)
+        for name, parameter in parameters.items()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _load_moments(
+    moments: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> None:
+    for key, value in moments.items():
         name, kind = key.rsplit("/", 1)
         parameter = parameters[name]
         if not value.is_floating_point() and not value.ndim:
@@ -94,7 +135,6 @@ def load_state(
         elif kind != STEP:
             value = value.to(parameter.device)
         optimizer.state.setdefault(parameter, {})[kind] = value
-    return step
 
 
 def _storable(value: Tensor | float, parameter: nn.Parameter) -> Tensor:

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from durian.training.config import TrainConfig
+from durian.training.critic import CriticStep
 from durian.training.dataset import NUMBER
 from durian.training.noise import example_generators
 from durian.training.objective import Batch
@@ -19,10 +20,21 @@ from durian.training.objective import Batch
 
 @dataclass(frozen=True)
 class StepResult:
-    """Of one step: the loss of the whole batch, and the norm of its gradient before it was clipped."""
+    """Of one step.
+
+    Attributes:
+        loss: of the whole batch.
+        grad_norm: of its gradient, before it was clipped.
+        critic: how well the critic told made from true pictures, where there is one: ln 2 not at all.
+    """
 
     loss: float
     grad_norm: float
+    critic: float | None = None
+
+    def values(self) -> dict[str, float]:
+        """What is known, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class TrainingStep:
@@ -31,6 +43,7 @@ class TrainingStep:
     Args:
         objective: prepared by `accelerator`; `ReconstructionObjective` inside.
         optimizer: prepared too.
+        critic_step: updates the critic of an `AdversarialObjective`.
     """
 
     def __init__(
@@ -40,9 +53,10 @@ class TrainingStep:
         optimizer: Any,
         parameters: Sequence[nn.Parameter],
         config: TrainConfig,
+        critic_step: CriticStep | None = None,
     ):
         self.accelerator, self.objective, self.optimizer = accelerator, objective, optimizer
-        self.parameters, self.config = parameters, config
+        self.parameters, self.config, self.critic_step = parameters, config, critic_step
 
     def __call__(self, batches: Sequence[Batch]) -> StepResult:
         """Update the parameters with this process's micro-batches of the step."""
@@ -60,11 +74,16 @@ class TrainingStep:
         self.optimizer.step()
         self.optimizer.zero_grad()
         loss = accelerator.reduce(torch.stack(losses).sum(), "mean")
-        return StepResult(float(loss), float(norm))
+        told = None
+        if self.critic_step is not None:
+            told = self.critic_step(self._unwrapped().take_pairs())
+        return StepResult(float(loss), float(norm), told)
+
+    def _unwrapped(self) -> Any:
+        return self.accelerator.unwrap_model(self.objective)
 
     @torch.no_grad()
     def _mean_weight_sum(self, batches: Sequence[Batch]) -> Tensor:
         """What all parts of the large batch have in common to divide by."""
-        objective: Any = self.accelerator.unwrap_model(self.objective)
-        sums = torch.stack([objective.weight_sum(batch) for batch in batches])
+        sums = torch.stack([self._unwrapped().weight_sum(batch) for batch in batches])
         return self.accelerator.reduce(sums.mean(), "mean")
