@@ -184,6 +184,32 @@ def test_more_noise_is_never_better(seed: int, noise: int) -> None:
             assert (some[metric.name] > more[metric.name]) == (metric.better == "higher"), metric.name
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0.7, 2.0))
+def test_detail_prefers_a_crisp_texture_that_is_off_to_a_blurred_one(seed: int, sigma: float) -> None:
+    rng = np.random.default_rng(seed)
+    checks = np.kron(rng.integers(0, 2, (32, 32)), np.ones((2, 2))).astype(np.uint8)[None, ..., None] * 180
+    targets = np.repeat(checks, 3, -1)
+    off, soft = np.roll(targets, 1, 2), blurred(targets, sigma)
+    assert metrics.psnr(soft, targets) > metrics.psnr(off, targets)
+    assert metrics.detail(soft, targets) < 0.8 < 0.9 < metrics.detail(off, targets)
+    assert metrics.detail(blurred(targets, 2 * sigma), targets) < metrics.detail(soft, targets)
+    assert metrics.detail(np.full_like(targets, 90), targets) == 0
+
+
+def test_detail_counts_only_its_region_and_needs_some() -> None:
+    targets = noisy(np.full((1, 40, 40, 3), 128, np.uint8), 20)
+    frames = targets.copy()
+    frames[:, :, 20:] = 128
+    left, right = np.zeros((2, 1, 40, 40), bool)
+    left[..., :14], right[..., 26:] = True, True  # as far apart as a window is wide
+    assert metrics.detail(frames, targets, left) == 1
+    assert metrics.detail(frames, targets, right) == 0
+    assert metrics.detail(frames, targets, left & right) is None
+    even = np.zeros_like(targets)
+    assert metrics.detail(even, even) is None
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**31))
 def test_scores_do_not_change_when_both_are_mirrored(seed: int) -> None:

@@ -47,6 +47,15 @@ PIXEL_METRICS: tuple[Metric, ...] = (
     Metric(
         "l1_attribute", "L1, attribute", "lower", "", 4, "mean absolute error where the true attribute is"
     ),
+    Metric(
+        "detail",
+        "detail",
+        "higher",
+        "",
+        3,
+        "likeness of the amounts of fine detail, wherever its exact place; blur and noise lose, in [0, 1]",
+    ),
+    Metric("detail_attribute", "detail, attribute", "higher", "", 3, "detail where the true attribute is"),
 )
 
 
@@ -76,6 +85,8 @@ def pixel_scores(frames: Frames, trial: Trial) -> Scores:
     scores["ms_ssim"] = ms_ssim(frames, targets)
     scores["l1"] = l1(frames, targets)
     scores["l1_attribute"] = None if attribute is None else l1(frames, targets, attribute)
+    scores["detail"] = detail(frames, targets)
+    scores["detail_attribute"] = None if attribute is None else detail(frames, targets, attribute)
     return scores
 
 
@@ -98,6 +109,32 @@ def l1(frames: Frames, targets: Frames, region: Bool[np.ndarray, "F S S"] | None
     """Mean absolute error, in [0, 1]; None where `region` has no pixel."""
     absolute = _mean_over(np.abs(_difference(frames, targets)), region)
     return None if absolute is None else absolute / 255
+
+
+def detail(frames: Frames, targets: Frames, region: Bool[np.ndarray, "F S S"] | None = None) -> float | None:
+    """How alike the amounts of fine detail are, in [0, 1], wherever its exact place.
+
+    `Σ min(c, t) / Σ max(c, t)`, with c the frames' and t the true frames' root mean squared slope between
+    neighbouring pixels, in windows of 11×11. Squared error and structural similarity prefer a blurred texture
+    to a crisp one that is a pixel off; here blur loses what is missing, and noise what is too much.
+
+    Returns:
+        None where `region` has no pixel or neither has any slope.
+    """
+    _check(frames, targets)
+    made, true = (np.stack([_steepness(image) for image in images]) for images in (frames, targets))
+    if region is not None:
+        made, true = made[region], true[region]
+    total = np.maximum(made, true).sum(dtype=np.float64)
+    return float(np.minimum(made, true).sum(dtype=np.float64) / total) if total > 0 else None
+
+
+def _steepness(image: np.ndarray) -> Float32[np.ndarray, "H W"]:
+    pixels = cv2.copyMakeBorder(_unit(image), 1, 1, 1, 1, cv2.BORDER_REFLECT_101)
+    across, down = np.diff(pixels[1:-1], axis=1) ** 2, np.diff(pixels[:, 1:-1], axis=0) ** 2
+    # To both neighbours, so that a mirrored picture has the mirrored slopes.
+    squared = (across[:, 1:] + across[:, :-1] + down[1:] + down[:-1]).mean(2) / 2
+    return np.sqrt(cv2.blur(squared, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT_101).clip(min=0))
 
 
 def ssim(frames: Frames, targets: Frames) -> float:
