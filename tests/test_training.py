@@ -118,6 +118,9 @@ def test_consecutive_targets_are_of_one_take(clips):
     ReconstructionSampler(alone, 4, 4)
     with pytest.raises(ValueError, match="each frame is a take of its own"):
         ReconstructionSampler(alone, 4, 4, consecutive=True)
+    mixed = ReconstructionSampler([alone[0], *clips[1:]], 4, 4, consecutive=True)
+    assert {index for each in mixed.frames.values() for index, _ in each} == set(range(1, len(clips)))
+    assert mixed.draw(np.random.default_rng(0)).targets.std(0).max() > 0
 
 
 def test_frames_without_a_face_are_never_used(clips):

@@ -32,7 +32,8 @@ class ReconstructionSampler:
         clips: people in motion.
         targets: frames to reconstruct for each set of references.
         grid: cells a side of the grid of face coordinates.
-        consecutive: whether the targets follow each other (stage 2) or are any frames (stage 1).
+        consecutive: whether the targets follow each other (stage 2) or are any frames (stage 1). Clips whose
+            every frame is a take of its own are then left out.
         attributes: the most attributes of an example; how many is drawn from 1 to as many as are worn.
         attribute_weights, balance_power: how often each attribute is drawn (`attribute_probabilities`).
         augmentation: of the references.
@@ -79,7 +80,7 @@ class ReconstructionSampler:
         self.frames: dict[str, list[tuple[int, np.ndarray]]] = {}
         for index, clip in enumerate(clips):
             visible = clip.visible_frames()
-            if len(visible) < 2:
+            if len(visible) < 2 or (consecutive and alone[index]):
                 continue
             for attribute, masks in clip.masks.items():
                 if attribute == "hair" and "hat" in clip.masks and not hair_under_hats:
