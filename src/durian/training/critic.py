@@ -31,7 +31,9 @@ class Pair:
 class Critic(nn.Module):
     """How true each patch of a picture looks: a stack of convolutions that sees 40 pixels a side.
 
-    It has no normalisation, whose statistics would say which pictures are in a batch together.
+    Sizes are halved by means, not by strides, whose gradient is a grid that the networks would learn to paint
+    (Odena et al. 2016). It has no normalisation, whose statistics would say which pictures are in a batch
+    together.
 
     Args:
         channels: of the first layer; each of the three halvings of the size doubles them.
@@ -41,16 +43,14 @@ class Critic(nn.Module):
         super().__init__()
         widths = [channels, 2 * channels, 4 * channels, 8 * channels]
         self.conv_in = nn.Conv2d(3, channels, 3, padding=1)
-        self.down = nn.ModuleList(
-            nn.Conv2d(wide, wider, 4, stride=2, padding=1) for wide, wider in pairwise(widths)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(wide, wider, 3, padding=1) for wide, wider in pairwise(widths))
         self.conv_out = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 1 h w"]:
         """A score for every eighth pixel; only differences of scores mean something."""
         hidden = F.leaky_relu(self.conv_in(pixels), 0.2)
         for layer in self.down:
-            hidden = F.leaky_relu(layer(hidden), 0.2)
+            hidden = F.avg_pool2d(F.leaky_relu(layer(hidden), 0.2), 2)
         return self.conv_out(hidden)
 
 
