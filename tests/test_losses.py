@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from durian.training.losses import contrast_error, edge_error, near_features
+from durian.training.losses import contrast_error, edge_error, grid_error, near_features
 
 
 def folded(image: torch.Tensor) -> torch.Tensor:
@@ -30,6 +30,19 @@ def test_edge_error_counts_a_blurred_edge_like_the_sharp_one_that_it_misses() ->
     blurred = torch.linspace(0, 1, 16).expand_as(sharp)
     nothing = edge_error(folded(sharp), 4).sum()
     assert edge_error(folded(sharp - blurred), 4).sum() > 0.8 * nothing
+
+
+def test_grid_error_sees_what_repeats_from_cell_to_cell() -> None:
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, 48, 3, 8, 8, generator=random)
+    stipple = torch.randn(2, 3, 16, 3, 1, 1, generator=random)
+    stipple = (stipple - stipple.mean(2, keepdim=True)).flatten(1, 2).expand(-1, -1, -1, 8, 8)
+    assert grid_error(stipple).shape == (2, 3, 8, 8)
+    torch.testing.assert_close(grid_error(stipple), stipple.square().mean(1))
+    assert grid_error(noise).mean() < 0.1 * noise.square().mean()
+    # Brightness and colour of whole cells are no stipple.
+    flat = torch.randn(2, 3, 1, 3, 8, 8, generator=random).expand(-1, -1, 16, -1, -1, -1).flatten(1, 2)
+    assert grid_error(flat).max() < 1e-12
 
 
 def test_near_features_lies_on_eyes_and_mouth() -> None:

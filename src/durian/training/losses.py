@@ -33,6 +33,21 @@ def edge_error(residual: Float[Tensor, "B c F h w"], factor: int) -> Float[Tenso
     return F.avg_pool2d((across + down).mean(2), factor)
 
 
+def grid_error(residual: Float[Tensor, "B c F h w"], cells: int = 5) -> Float[Tensor, "B F h w"]:
+    """Mean squared error of what neighbouring cells of pixel latents have in common inside.
+
+    Networks that make a cell at once can paint the same stipple into each, which no picture has and squared
+    error hardly notices. In the mean over neighbours it stays, and what differs between them goes.
+
+    Args:
+        cells: neighbours a side that are averaged.
+    """
+    inside = residual.unflatten(1, (3, -1))
+    flat = (inside - inside.mean(2, keepdim=True)).flatten(1, 2).transpose(1, 2).flatten(0, 1)
+    common = F.avg_pool2d(flat, cells, 1, cells // 2, count_include_pad=False)
+    return common.square().mean(1).unflatten(0, (len(residual), -1))
+
+
 def contrast_error(
     prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"], factor: int, window: int = 5
 ) -> Float[Tensor, "B F h w"]:

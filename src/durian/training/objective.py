@@ -15,7 +15,7 @@ from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
 from durian.training.critic import Critic, Pair, realism_error
-from durian.training.losses import contrast_error, edge_error, hue_error, near_features
+from durian.training.losses import contrast_error, edge_error, grid_error, hue_error, near_features
 from durian.training.noise import Draws, draw
 from durian.training.reader import reading_error
 from durian.training.references import read_references
@@ -101,6 +101,8 @@ class ReconstructionObjective(nn.Module):
             error = error + config.edge_loss_weight * edge_error(residual, factor)
         if config.contrast_loss_weight:
             error = error + config.contrast_loss_weight * contrast_error(prediction, target, factor)
+        if config.grid_loss_weight:
+            error = error + config.grid_loss_weight * grid_error(residual)
         if config.loss_weighting == "min_snr":
             error = error * self.min_snr_weight(timesteps)[..., None, None]
         weight = self._weight(batch)
