@@ -17,6 +17,7 @@ from durian.cli.evaluate import evaluate_app
 from durian.cli.examples import examples
 from durian.cli.generate import mask_bank, outpaint
 from durian.cli.inspect import inspect
+from durian.cli.mix import mix
 from durian.cli.motion import motion
 from durian.cli.prepare import prepare
 from durian.cli.provenance import provenance
@@ -64,6 +65,7 @@ app.command()(provenance)
 app.command()(prepare)
 app.command()(train)
 app.command()(examples)
+app.command()(mix)
 app.command(name="mask-bank")(mask_bank)
 app.command()(outpaint)
 app.add_typer(evaluate_app, name="evaluate")

@@ -97,10 +97,10 @@ class CriticConfig(_Strict):
     slope of its scores, `channels` its width (`durian.training.critic`).
     """
 
-    weight: float = Field(0.01, gt=0)
-    learning_rate: float = Field(5e-4, gt=0)
-    penalty: float = Field(0.1, ge=0)
-    channels: int = Field(24, ge=1)
+    weight: float = Field(0.05, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    penalty: float = Field(0.01, ge=0)
+    channels: int = Field(16, ge=1)
 
 
 class TrainConfig(_Strict):

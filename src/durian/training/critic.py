@@ -39,7 +39,7 @@ class Critic(nn.Module):
         channels: of the first layer; each of the three halvings of the size doubles them.
     """
 
-    def __init__(self, channels: int = 24):
+    def __init__(self, channels: int = 16):
         super().__init__()
         widths = [channels, 2 * channels, 4 * channels, 8 * channels]
         self.conv_in = nn.Conv2d(3, channels, 3, padding=1)
