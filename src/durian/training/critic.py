@@ -57,8 +57,8 @@ class Critic(nn.Module):
 def realism_error(critic: Critic, made: Tensor, true: Tensor) -> Float[Tensor, ""]:
     """What the critic holds against the made pictures: softplus of how much truer the true ones look.
 
-    Compared patch by patch with the picture they should be (Jolicoeur-Martineau 2019), so that a patch that
-    is easy to make has no gradient left, and none looks truer than the truth.
+    Compared patch by patch with the picture they should be (Jolicoeur-Martineau 2019): where that does not
+    look any truer the gradient is half of what it is where it looks far truer.
     """
     return F.softplus(critic(true).detach() - critic(made)).mean()
 
@@ -66,14 +66,14 @@ def realism_error(critic: Critic, made: Tensor, true: Tensor) -> Float[Tensor, "
 def critic_error(critic: Critic, pair: Pair, penalty: float) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """What the critic minimises, and that part of it which says how well it tells them apart.
 
-    Both kinds of pictures have a penalty on the gradient (Huang et al. 2024, equation 4), without which the
-    two learn in circles.
+    Both kinds of pictures have a penalty on the gradient (Huang et al. 2024), without which the two learn in
+    circles.
     """
     made, true = (pixels.detach().requires_grad_() for pixels in (pair.made, pair.true))
     scores = critic(torch.cat([made, true]))
     said_made, said_true = scores.chunk(2)
     telling = F.softplus(said_made - said_true).mean()
-    # A patch's score is one of many: the penalty is of the mean over patches times their number.
+    # Of the sum over patches; divided by their number it is that of one patch, as far as they do not overlap.
     slopes = torch.autograd.grad(scores.sum(), (made, true), create_graph=True)
     steepness = sum(slope.square().sum((1, 2, 3)).mean() for slope in slopes)
     patches = scores[0].numel()
