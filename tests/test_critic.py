@@ -17,10 +17,12 @@ from safetensors.torch import load_file
 
 from durian.errors import DurianError
 from durian.training.checks import check_config
-from durian.training.config import CriticConfig
+from durian.training.config import CriticConfig, load_config
 from durian.training.critic import Critic, Pair, build_critic_step, critic_error, realism_error
+from durian.training.memory import account
 from durian.training.run import train
 from people import write_shard
+from tiny import tiny_networks
 from tiny_runs import config_with, make_clip, tiny_changes, write_config
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "durian"
@@ -56,16 +58,21 @@ def test_blur_is_found_out_and_its_correction_is_a_crisper_picture():
     assert not any(parameter.requires_grad for parameter in step.critic.parameters())
 
 
-def test_what_looks_as_true_as_the_truth_has_little_to_gain():
-    critic, true = Critic(4), disks(2, 0)
-    assert realism_error(critic, true, true).item() == pytest.approx(math.log(2))
-
-
 class Linear(Critic):
     """A critic of 4 patches whose slopes are known: each scores the sum of its pixels, times a number."""
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return 0.1 * F.avg_pool2d(pixels.sum(1, keepdim=True), 2, divisor_override=1)
+
+
+def test_what_looks_as_true_as_the_truth_gains_half_as_much():
+    true, slopes = torch.zeros(2, 3, 4, 4), []
+    for off in (0.0, 50.0):
+        made = (true - off).requires_grad_()
+        (slope,) = torch.autograd.grad(realism_error(Linear(4), made, true), made)
+        slopes.append(slope)
+    torch.testing.assert_close(slopes[0], 0.5 * slopes[1])
+    assert (slopes[1] < 0).all()  # truer is brighter for this critic
 
 
 def test_the_penalty_is_of_the_slopes_of_both_kinds_of_pictures():
@@ -107,6 +114,10 @@ def test_a_run_with_a_critic_goes_on_to_the_same_weights(shard: Path, tiny_mini)
         assert all(torch.equal(a[key], b[key]) for key in a)
     curve = [json.loads(line) for line in (shard / "whole" / "curve.jsonl").open()]
     assert all(0 < record["critic"] < 2 for record in curve)
+    # Weights and AdamW's two moments are stored; gradients come on top in the account.
+    stored = load_file(shard / "whole" / "state" / "critic.safetensors")
+    sizes = account(tiny_networks(), load_config(config))
+    assert sizes["critic"] == 4 / 3 * sum(4 * value.numel() for value in stored.values() if value.ndim)
     # What it says is heard.
     plain = train(write_config(shard), output=shard / "plain").parent
     a, b = (load_file(run / "state" / "weights.safetensors") for run in (shard / "whole", plain))

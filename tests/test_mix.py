@@ -38,6 +38,20 @@ def test_every_weight_is_the_mean_and_temporal_layers_are_kept(tmp_path: Path, s
     assert DurianPipeline.from_pretrained(out).sampling_steps == 3
 
 
+def test_what_is_no_checkpoint_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    first = write(tmp_path / "a", tiny_networks())
+    (tmp_path / "own").mkdir()
+    for kept in (tmp_path / "own" / "letter.txt", tmp_path / "file"):
+        kept.write_text("mine")
+    for output in (tmp_path / "own", tmp_path / "file"):
+        assert main(["mix", first, first, "--output", str(output)]) == 2
+        assert "exists and is no checkpoint" in capsys.readouterr().err
+    assert (tmp_path / "own" / "letter.txt").read_text() == (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    for output in (tmp_path / "empty", tmp_path / "a"):  # an old checkpoint is replaced
+        assert main(["mix", first, first, "--output", str(output)]) == 0
+
+
 def test_different_networks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     first = write(tmp_path / "a", tiny_networks(temporal=False))
     second, out = write(tmp_path / "b", tiny_networks()), tmp_path / "c"

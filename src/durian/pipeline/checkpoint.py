@@ -98,8 +98,13 @@ def save_checkpoint(
     Args:
         dtype: of the stored weights. Half precision halves the file; what it rounds is far below what
             training leaves open.
+
+    Raises:
+        DurianError: something else than a checkpoint is there already.
     """
     folder = Path(folder)
+    if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DurianError(f"{folder} exists and is no checkpoint: it is not replaced, choose another folder")
     temporary = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     index: dict[str, Any] = {"_class_name": "DurianPipeline", "scheduler": type(scheduler).__name__}

@@ -26,7 +26,8 @@ def mix_checkpoints(first: str | Path, second: str | Path, share: float, output:
         output: the folder, written beside and renamed into place.
 
     Raises:
-        DurianError: a checkpoint is not there, or they are of different networks.
+        DurianError: a checkpoint is not there, they are of different networks, or something else is where
+            the new one shall be.
     """
     if not 0 <= share <= 1:
         raise DurianError(f"the share is {share:g}: it must be from 0 to 1")

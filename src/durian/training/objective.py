@@ -63,8 +63,16 @@ class ReconstructionObjective(nn.Module):
         positions, misread = self.read_positions(batch)
         prediction = self.predict(batch, noisy, timesteps, positions, *self._kept(draws))
         target = self._target(latents, noise, timesteps)
-        error = self._mean(prediction.float(), target, timesteps, batch, weight_sum)
-        return error + self.config.position_loss_weight * misread
+        prediction = prediction.float()
+        error = self._mean(prediction, target, timesteps, batch, weight_sum)
+        error = error + self.config.position_loss_weight * misread
+        return error + self._critique(prediction, target)
+
+    def _critique(
+        self, prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"]
+    ) -> Float[Tensor, ""]:
+        """What a critic adds to the error; here there is none."""
+        return prediction.new_zeros(())
 
     def levels(self, frames: int) -> int:
         """Noise levels of an example: stage 1 denoises single frames, each at its own; a clip has one."""
@@ -211,18 +219,12 @@ class AdversarialObjective(ReconstructionObjective):
         self._critic = (critic,)
         self._pairs: list[Pair] = []
 
-    def _mean(
-        self,
-        prediction: Float[Tensor, "B c F h w"],
-        target: Float[Tensor, "B c F h w"],
-        timesteps: Int[Tensor, "B F"],
-        batch: Batch,
-        weight_sum: Float[Tensor, ""] | None,
+    def _critique(
+        self, prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"]
     ) -> Float[Tensor, ""]:
-        error = super()._mean(prediction, target, timesteps, batch, weight_sum)
         made, true = (self._pixels(latents) for latents in (prediction, target))
         self._pairs.append(Pair(made.detach(), true.detach()))
-        return error + self.weight * realism_error(self._critic[0], made, true)
+        return self.weight * realism_error(self._critic[0], made, true)
 
     def _pixels(self, latents: Float[Tensor, "B c F h w"]) -> Float[Tensor, "BF 3 H W"]:
         flat = latents.transpose(1, 2).flatten(0, 1)
