@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -118,7 +119,7 @@ def test_it_starts_beside_what_the_network_makes(copy: ReferenceCopy) -> None:
     copies = copy.look(features, positions(), source(copy, picture()))
     after, shares = copy(features, copies)
     assert torch.allclose(after, features, atol=1e-6)
-    assert torch.allclose(shares.sum(1), torch.ones_like(shares[:, 0]))
+    assert torch.allclose(shares.exp().sum(1), torch.ones_like(shares[:, 0]))
     made = torch.randn(1, 48, GRID, GRID)
     nothing = copy.compose(made, torch.zeros_like(copies), shares)
     assert torch.allclose(nothing, made)
@@ -135,7 +136,9 @@ def test_what_is_copied_teaches_attention(copy: ReferenceCopy) -> None:
 @pytest.fixture
 def lit() -> ReferenceCopy:
     torch.manual_seed(0)
-    return ReferenceCopy(CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4, tones=True, polish_channels=6)
+    return ReferenceCopy(
+        CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4, True, polish_channels=6, choice_channels=5
+    )
 
 
 def composed(copy: ReferenceCopy, image: Tensor) -> Tensor:
@@ -145,9 +148,9 @@ def composed(copy: ReferenceCopy, image: Tensor) -> Tensor:
     return copy.compose(made, copy.light(feature, copies), shares)
 
 
-def test_light_and_polish_start_as_nothing(copy: ReferenceCopy, lit: ReferenceCopy) -> None:
+def test_light_choice_and_polish_start_as_nothing(copy: ReferenceCopy, lit: ReferenceCopy) -> None:
     new = lit.load_state_dict(copy.state_dict(), strict=False).missing_keys
-    assert {name.split(".")[0] for name in new} == {"tone", "polish"}
+    assert {name.split(".")[0] for name in new} == {"tone", "polish", "choice"}
     torch.testing.assert_close(composed(lit, picture()), composed(copy, picture()))
 
 
@@ -171,3 +174,26 @@ def test_polish_sees_across_the_borders_of_cells(lit: ReferenceCopy) -> None:
     lit.polish(pixels, torch.ones(1, 1, 16, 16))[0, 0, 7, FACTOR].backward()
     assert pixels.grad is not None
     assert pixels.grad[0, :, 7, FACTOR - 1].abs().min() > 0
+
+
+def test_a_choice_may_follow_what_lies_across_the_borders_of_cells(lit: ReferenceCopy) -> None:
+    assert lit.choice is not None
+    torch.nn.init.normal_(lit.choice.conv_out.weight)
+    shares = torch.randn(1, 3, 16, 16).log_softmax(1)
+    copies, pixels = torch.randn(1, 2, 4, 16, 16, requires_grad=True), torch.randn(1, 3, 16, 16)
+    chosen = lit.choice(shares, copies, pixels)
+    torch.testing.assert_close(chosen.exp().sum(1), torch.ones(1, 16, 16))
+    chosen[0, 0, 7, FACTOR].backward()
+    assert copies.grad is not None
+    assert copies.grad[0, :, :, 7, FACTOR - 1].abs().min() > 0
+
+
+def test_what_is_chosen_is_what_is_seen(lit: ReferenceCopy) -> None:
+    assert lit.choice is not None
+    assert lit.choice.conv_out.bias is not None
+    copies = lit.look(hidden(), positions(), source(lit, picture()))
+    made, even = torch.zeros(1, 48, GRID, GRID), torch.zeros(1, 3, *copies.shape[3:]).log_softmax(1)
+    with torch.no_grad():
+        lit.choice.conv_out.bias.copy_(torch.tensor([0.0, 40.0, 0.0]))
+    second = copies[:, 1, :-1]  # where there is none of it, what DNet makes: zeros
+    torch.testing.assert_close(F.pixel_shuffle(lit.compose(made, copies, even), FACTOR), second)

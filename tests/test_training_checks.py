@@ -43,7 +43,7 @@ def test_all_problems_are_named_at_once(tmp_path: Path, monkeypatch):
     with pytest.raises(DurianError) as caught:
         check_config(config)
     keys = ["mixed_precision", "frozen_precision", "optimizer.name", "data.limit", "colour_loss_weight"]
-    keys += ["output", "data.clips", "data.mask_bank", "data.outpainted", "init_from"]
+    keys += ["data.clips", "data.mask_bank", "data.outpainted", "output", "init_from"]
     problems = str(caught.value).split("; ")
     assert [problem.split(":")[0] for problem in problems] == keys
     assert "\n" not in str(caught.value)

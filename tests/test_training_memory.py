@@ -191,6 +191,19 @@ def test_a_dry_run_that_does_not_fit_says_so(tmp_path: Path, tiny_mini, monkeypa
         dry.dry_run(write_config(tmp_path), size=100)
 
 
+def test_a_dry_run_refuses_what_a_run_refuses_but_for_missing_data(tmp_path: Path, tiny_mini):
+    path = write_config(
+        tmp_path,
+        data={"clips": tmp_path / "nowhere", "targets": 2},
+        init_from="none",
+        distillation={},
+        critic={},
+        reader_steps=2,
+    )
+    with pytest.raises(DurianError, match=r"reader_steps: distillation .*; critic: distillation has none"):
+        dry.dry_run(path)
+
+
 @pytest.mark.parametrize("prediction_type", ["sample", "epsilon", "v_prediction"])
 def test_min_snr_is_the_same_weight_of_the_clean_samples_error(tmp_path: Path, prediction_type: str):
     scheduler = DDIMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type=prediction_type)

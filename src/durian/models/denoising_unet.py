@@ -54,7 +54,7 @@ class DenoisingUNet(UNetMotionModel):
             tokens stand for are the latents and masks of both.
         copy_heads: heads of `ReferenceCopy`, for models that predict the clean sample; 0 is the paper's
             model. copy_factor: pixels a side that a latent cell unfolds to, of a lossless autoencoder.
-            copy_tones, copy_polish: its `tones` and `polish_channels`.
+            copy_tones, copy_polish, copy_choice: its `tones`, `polish_channels` and `choice_channels`.
     """
 
     @register_to_config
@@ -94,6 +94,7 @@ class DenoisingUNet(UNetMotionModel):
         copy_factor: int = 1,
         copy_tones: bool = False,
         copy_polish: int = 0,
+        copy_choice: int = 0,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -127,6 +128,7 @@ class DenoisingUNet(UNetMotionModel):
                 norm_num_groups,
                 copy_tones,
                 copy_polish,
+                copy_choice,
             )
         self.conv_guidance = None
         if guidance_channels:

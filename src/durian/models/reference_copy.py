@@ -96,6 +96,8 @@ class ReferenceCopy(nn.Module):
             between latent cells, since light is.
         polish_channels: width of the last convolutions, over the composed pixels, which see what lies
             across the borders of latent cells; 0 without.
+        choice_channels: width of the convolutions that correct what each pixel is taken from, having
+            seen the pixels there are to choose from; 0 without.
     """
 
     head_dim = 32
@@ -110,6 +112,7 @@ class ReferenceCopy(nn.Module):
         groups: int,
         tones: bool = False,
         polish_channels: int = 0,
+        choice_channels: int = 0,
     ):
         super().__init__()
         self.heads, self.factor, self.position_dim = heads, factor, position_dim
@@ -134,6 +137,7 @@ class ReferenceCopy(nn.Module):
         self.gate = nn.Conv2d(channels, (heads + 1) * factor**2, 3, padding=1)
         self.tone = zero_module(nn.Conv2d(channels, heads * 2 * colours, 3, padding=1)) if tones else None
         self.polish = Polish(colours, polish_channels) if polish_channels else None
+        self.choice = Choice(heads, colours, choice_channels) if choice_channels else None
 
     @torch.no_grad()
     def _start_as_kernel(self) -> None:
@@ -243,11 +247,11 @@ class ReferenceCopy(nn.Module):
         hidden: Float[Tensor, "BF C h w"],
         copies: Float[Tensor, "BF heads c fh fw"],
     ) -> tuple[Float[Tensor, "BF C h w"], Float[Tensor, "BF heads+1 fh fw"]]:
-        """The feature map that knows of the copies, and each head's share of every pixel; the last is the
-        share of what DNet makes itself."""
+        """The feature map that knows of the copies, and the logarithm of each head's share of every pixel;
+        the last is the share of what DNet makes itself."""
         folded = F.pixel_unshuffle(copies.flatten(1, 2), self.factor)
         hidden = self.refine(torch.cat([hidden, folded], 1), None)
-        return hidden, F.pixel_shuffle(self.gate(hidden), self.factor).softmax(1)
+        return hidden, F.pixel_shuffle(self.gate(hidden), self.factor).log_softmax(1)
 
     def light(
         self, hidden: Float[Tensor, "BF C h w"], copies: Float[Tensor, "BF heads c fh fw"]
@@ -269,12 +273,39 @@ class ReferenceCopy(nn.Module):
         shares: Float[Tensor, "BF heads+1 fh fw"],
     ) -> Float[Tensor, "BF c h w"]:
         """Copies over what DNet makes itself, which is seen wherever nothing is copied."""
-        used = (copies * shares[:, :-1, None]).sum(1)
         pixels = F.pixel_shuffle(made, self.factor)
+        if self.choice is not None:
+            shares = self.choice(shares, copies, pixels)
+        used = (copies * shares[:, :-1, None].exp()).sum(1)
         composed = used[:, :-1] + (1 - used[:, -1:]) * pixels
         if self.polish is not None:
             composed = self.polish(composed, used[:, -1:])
         return F.pixel_unshuffle(composed, self.factor)
+
+
+class Choice(nn.Module):
+    """A correction of what each pixel is taken from, which sees everything there is to choose from.
+
+    The gate reads copies folded into cells of the feature map, so that what it says of the pixels of one cell
+    is made in one place; along borders that is a fringe of dots, and of two sharp copies it takes the mean.
+    """
+
+    def __init__(self, heads: int, colours: int, channels: int):
+        super().__init__()
+        self.conv_in = nn.Conv2d((heads + 1) * (colours + 2) - 1, channels, 3, padding=1)
+        self.conv_mid = nn.Conv2d(channels, channels, 3, padding=2, dilation=2)
+        self.conv_out = zero_module(nn.Conv2d(channels, heads + 1, 1))
+
+    def forward(
+        self,
+        shares: Float[Tensor, "B heads+1 H W"],
+        copies: Float[Tensor, "B heads c H W"],
+        pixels: Float[Tensor, "B c-1 H W"],
+    ) -> Float[Tensor, "B heads+1 H W"]:
+        """Logarithms of shares, as those that come in."""
+        seen = torch.cat([shares.clamp(min=-8) / 4, copies.flatten(1, 2), pixels], 1)
+        hidden = F.silu(self.conv_mid(F.silu(self.conv_in(seen))))
+        return (shares + self.conv_out(hidden)).log_softmax(1)
 
 
 class Polish(nn.Module):

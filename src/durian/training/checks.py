@@ -25,6 +25,16 @@ def check_config(config: TrainConfig) -> None:
         raise DurianError("; ".join(problems))
 
 
+def check_options(config: TrainConfig) -> None:
+    """Refuse keys that do not go with each other or with this machine; data and weights are not looked for.
+
+    Raises:
+        DurianError: naming every offending key.
+    """
+    if problems := list(_options(config)):
+        raise DurianError("; ".join(problems))
+
+
 def check_clips(config: TrainConfig, clips: Sequence[Clip], size: int) -> None:
     """Refuse clips that a configuration cannot be trained on.
 
@@ -83,8 +93,6 @@ def _options(config: TrainConfig) -> Iterator[str]:
         yield "critic: is for pixel latents and a prediction of the sample alone"
     if config.critic is not None and config.distillation is not None:
         yield "critic: distillation has none"
-    if config.output.exists() and not config.output.is_dir():
-        yield f"output: {config.output} is not a folder"
 
 
 def _folders(config: TrainConfig) -> Iterator[str]:
@@ -94,6 +102,8 @@ def _folders(config: TrainConfig) -> Iterator[str]:
         folder = getattr(config.data, key)
         if folder is not None and not folder.is_dir():
             yield f"data.{key}: there is no folder {folder}"
+    if config.output.exists() and not config.output.is_dir():
+        yield f"output: {config.output} is not a folder"
 
 
 def _start(config: TrainConfig) -> Iterator[str]:

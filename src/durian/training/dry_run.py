@@ -16,6 +16,7 @@ from durian.models.autoencoder import spatial_factor
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.training.build import parameters_to_train
+from durian.training.checks import check_options
 from durian.training.config import TrainConfig, load_config
 from durian.training.dataset import NUMBER
 from durian.training.memory import account, peak_memory
@@ -70,6 +71,7 @@ def dry_run(config_path: Path, size: int | None = None, steps: int = 2) -> DryRu
         DurianError: the configuration is not usable, or needs more memory than there is.
     """
     config = load_config(config_path)
+    check_options(config)
     preset = _resized(config.shape(), size)
     with torch.device("meta"):
         shapes = preset.build(temporal=config.stage == 2)
