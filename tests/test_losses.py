@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from durian.training.losses import contrast_error, edge_error, grid_error, near_features
+from durian.training.losses import contrast_error, edge_error, grid_error, near_features, zigzag_error
 
 
 def folded(image: torch.Tensor) -> torch.Tensor:
@@ -43,6 +43,22 @@ def test_grid_error_sees_what_repeats_from_cell_to_cell() -> None:
     # Brightness and colour of whole cells are no stipple.
     flat = torch.randn(2, 3, 1, 3, 8, 8, generator=random).expand(-1, -1, 16, -1, -1, -1).flatten(1, 2)
     assert grid_error(flat).max() < 1e-12
+
+
+def test_zigzag_error_sees_dither_and_neither_edges_nor_blur() -> None:
+    random = torch.Generator().manual_seed(0)
+    ramp = torch.linspace(0, 1, 16).expand(1, 1, 3, 16, 16)
+    edge = (ramp > 0.5).float()
+    dither = (torch.rand(ramp.shape, generator=random) < ramp).float()
+    assert zigzag_error(folded(ramp), folded(edge), 4).max() == 0
+    assert zigzag_error(folded(edge), folded(ramp), 4).max() == 0
+    assert zigzag_error(folded(dither), folded(edge), 4).mean() > 0.1
+    # Texture in another place is none: what is counted is how much of it there is.
+    board = ((torch.arange(16)[:, None] + torch.arange(16)) % 2).float().expand_as(ramp)
+    assert zigzag_error(folded(1 - board), folded(board), 4).max() < 1e-6
+    assert zigzag_error(folded(board.mT), folded(ramp), 4).shape == (1, 1, 4, 4)
+    inside = zigzag_error(folded(board), folded(ramp), 4)[0, 0, 1:3, 1:3]
+    torch.testing.assert_close(inside, torch.full((2, 2), 2.0))  # a step of 1 turns across and down
 
 
 def test_near_features_lies_on_eyes_and_mouth() -> None:

@@ -86,7 +86,8 @@ def _options(config: TrainConfig) -> Iterator[str]:
         yield "loss_weighting: distillation compares clean samples, for which it is constant"
     if config.distillation is not None and config.reader_steps:
         yield "reader_steps: distillation trains DNet alone"
-    for key in ("colour_loss_weight", "edge_loss_weight", "contrast_loss_weight", "grid_loss_weight"):
+    for key in ("colour", "edge", "contrast", "grid", "zigzag"):
+        key = f"{key}_loss_weight"
         if getattr(config, key) and not plain:
             yield f"{key}: is for pixel latents and a prediction of the sample alone"
     if config.critic is not None and not plain:

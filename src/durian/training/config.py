@@ -111,8 +111,9 @@ class TrainConfig(_Strict):
     `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and the
     eye sees first, `edge_loss_weight` another, the error of edges, `contrast_loss_weight` one more, that of
-    local contrast, and `grid_loss_weight` that of a stipple that repeats from cell to cell, to which a critic
-    tempts (all for pixel latents and "sample" prediction only). `expression_loss_weight`
+    local contrast, and `grid_loss_weight` and `zigzag_loss_weight` those of a stipple that repeats from cell
+    to cell and of dither, to which a critic tempts (all for pixel latents and "sample" prediction only).
+    `expression_loss_weight`
     is added where eyes and mouth are. `position_loss_weight` weighs the error of the position reader,
     where the preset has one; `reader_steps` train it alone beforehand. `timestep_shift` draws more of the
     noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
@@ -156,6 +157,7 @@ class TrainConfig(_Strict):
     edge_loss_weight: float = Field(0.0, ge=0)
     contrast_loss_weight: float = Field(0.0, ge=0)
     grid_loss_weight: float = Field(0.0, ge=0)
+    zigzag_loss_weight: float = Field(0.0, ge=0)
     expression_loss_weight: float = Field(0.0, ge=0)
     position_loss_weight: float = Field(1.0, ge=0)
     reader_steps: int = Field(0, ge=0)

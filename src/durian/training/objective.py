@@ -15,7 +15,14 @@ from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
 from durian.training.critic import Critic, Pair, realism_error
-from durian.training.losses import contrast_error, edge_error, grid_error, hue_error, near_features
+from durian.training.losses import (
+    contrast_error,
+    edge_error,
+    grid_error,
+    hue_error,
+    near_features,
+    zigzag_error,
+)
 from durian.training.noise import Draws, draw
 from durian.training.reader import reading_error
 from durian.training.references import read_references
@@ -111,6 +118,8 @@ class ReconstructionObjective(nn.Module):
             error = error + config.contrast_loss_weight * contrast_error(prediction, target, factor)
         if config.grid_loss_weight:
             error = error + config.grid_loss_weight * grid_error(residual)
+        if config.zigzag_loss_weight:
+            error = error + config.zigzag_loss_weight * zigzag_error(prediction, target, factor)
         if config.loss_weighting == "min_snr":
             error = error * self.min_snr_weight(timesteps)[..., None, None]
         weight = self._weight(batch)
