@@ -20,7 +20,7 @@ from durian.data.reconstruction import ReconstructionSampler, split_clips
 from durian.errors import DurianError
 from durian.models import presets
 from durian.pipeline.checkpoint import load_motion_adapter, save_checkpoint
-from durian.training.build import build_networks, trainable_parameters
+from durian.training.build import build_networks, prepare_networks, trainable_parameters
 from durian.training.config import load_config
 from durian.training.dataset import draw_example
 from durian.training.losses import hue_error
@@ -239,9 +239,26 @@ def test_stages_train_what_they_should():
     assert inside
     assert all(".attn1." in name or ".attn2." in name for name in inside)
     assert {"portrait_net.conv_in.weight", "attribute_encoder.proj.weight"} <= some.keys()
+    pixels = trainable_parameters(tiny_networks(temporal=False), 1, "pixels")
+    assert {name.split(".")[2] for name in pixels} == {"gate", "tone", "choice", "polish"}
+    assert pixels.keys() < some.keys()
+    with pytest.raises(DurianError, match="trained: pixels is for networks that copy"):
+        trainable_parameters(tiny_networks(temporal=False, copy_heads=0), 1, "pixels")
     assert one.keys() | two.keys() == {
         name for name, _ in networks.named_parameters() if not name.startswith("vae.")
     }
+
+
+def test_only_what_makes_pixels_of_copies_changes(clips, tmp_path: Path):
+    config = config_with(tmp_path, trained="pixels")
+    networks = tiny_networks(temporal=False)
+    before = {name: value.clone() for name, value in networks.state_dict().items()}
+    parameters = prepare_networks(networks, config, "cpu")
+    objective = ReconstructionObjective(networks, DDIMScheduler(**tiny_preset().scheduler), config)
+    objective(batch_of(clips[:1]), example_generators(0, torch.arange(2))).backward()
+    torch.optim.SGD(parameters.values(), lr=1.0).step()
+    changed = {name for name, value in networks.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == parameters.keys()
 
 
 def test_overfitting_a_person_lowers_the_loss(clips, tmp_path: Path):

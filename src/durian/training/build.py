@@ -20,6 +20,7 @@ from durian.training.checks import check_clips
 from durian.training.config import TrainConfig
 
 _UNETS = ("denoising_unet", "portrait_net", "attribute_net")
+_PIXELS = re.compile(r"\.reference_copy\.(gate|tone|choice|polish)\.")
 _ATTENTION = re.compile(r"\.(attn1|attn2|conv_in|conv_guidance|conv_linear|reference_copy)\.")
 
 
@@ -84,13 +85,17 @@ def take_weights(networks: Networks, checkpoint: str) -> int:
 
 
 def trainable_parameters(
-    networks: Networks, stage: int, part: Literal["all", "attention"] = "all"
+    networks: Networks, stage: int, part: Literal["all", "attention", "pixels"] = "all"
 ) -> dict[str, nn.Parameter]:
     """Stage 1 trains everything that is not frozen but the temporal layers; stage 2 these alone.
 
     Args:
         part: of the UNets in stage 1: with "attention" only what brings the references in, the attention
-            layers and the first convolutions.
+            layers and the first convolutions; with "pixels" nothing but what `ReferenceCopy` makes
+            pixels of copies with.
+
+    Raises:
+        DurianError: there are none to train.
     """
     chosen = {}
     for name, parameter in networks.named_parameters():
@@ -99,7 +104,11 @@ def trainable_parameters(
             continue
         if stage == 1 and part == "attention" and name.startswith(_UNETS) and not _ATTENTION.search(name):
             continue
+        if stage == 1 and part == "pixels" and not _PIXELS.search(name):
+            continue
         chosen[name] = parameter
+    if part == "pixels" and not chosen:
+        raise DurianError("trained: pixels is for networks that copy from their references")
     return chosen
 
 

@@ -80,6 +80,8 @@ def _options(config: TrainConfig) -> Iterator[str]:
         yield f"reader_steps: {config.preset} has no position reader"
     if config.reader_steps and config.stage == 2:
         yield "reader_steps: stage 2 trains the temporal layers alone"
+    if config.reader_steps and config.trained == "pixels":
+        yield "reader_steps: `trained: pixels` leaves the reader as it is"
     if config.distillation is not None and config.init_from is None:
         yield "distillation: init_from must name the teacher"
     if config.distillation is not None and config.loss_weighting != "constant":

@@ -144,7 +144,7 @@ class TrainConfig(_Strict):
     gradient_accumulation: int = Field(1, ge=1)
     gradient_checkpointing: bool = False
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    trained: Literal["all", "attention"] = "all"
+    trained: Literal["all", "attention", "pixels"] = "all"
     frozen_precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     ema_device: Literal["same", "cpu"] = "same"
