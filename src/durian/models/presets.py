@@ -173,8 +173,8 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 80 cases of `single`, 1 step: PSNR 20.75, in the attribute 17.19 (warp and paste 17.68 / 15.15), by
-# `durian evaluate cases cases --split single`: docs/results.md. Training took 870 minutes of a core or two in
+# 80 cases of `single`, 1 step: PSNR 20.71, in the attribute 17.18 (warp and paste 17.68 / 15.15), by
+# `durian evaluate cases cases --split single`: docs/results.md. Training took 850 minutes of a core or two in
 # several runs, of which configs/mini-*.yaml are the last: docs/mini.md.
 MINI = Preset(
     size=128,
