@@ -272,7 +272,11 @@ class ReferenceCopy(nn.Module):
         copies: Float[Tensor, "BF heads c fh fw"],
         shares: Float[Tensor, "BF heads+1 fh fw"],
     ) -> Float[Tensor, "BF c h w"]:
-        """Copies over what DNet makes itself, which is seen wherever nothing is copied."""
+        """Copies over what DNet makes itself, which is seen wherever nothing is copied.
+
+        Args:
+            shares: their logarithms, as `forward` gives them.
+        """
         pixels = F.pixel_shuffle(made, self.factor)
         if self.choice is not None:
             shares = self.choice(shares, copies, pixels)
