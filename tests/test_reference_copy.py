@@ -136,9 +136,8 @@ def test_what_is_copied_teaches_attention(copy: ReferenceCopy) -> None:
 @pytest.fixture
 def lit() -> ReferenceCopy:
     torch.manual_seed(0)
-    return ReferenceCopy(
-        CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4, True, polish_channels=6, choice_channels=5
-    )
+    parts = {"tones": True, "polish_channels": 6, "choice_channels": 5}
+    return ReferenceCopy(CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4, **parts)
 
 
 def composed(copy: ReferenceCopy, image: Tensor) -> Tensor:
