@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 
 from durian.data.clips import ATTRIBUTE_LABELS, Clip
 from durian.portrait.geometry import face_template
+from durian.synth.render import Rendered
 
 SIZE, FRAMES = 32, 6
 BOXES = {"hair": (5, 11), "glasses": (13, 16), "beard": (22, 26), "hat": (1, 5)}
@@ -38,22 +40,37 @@ def dressed(name: str, *attributes: str, styles: dict[str, str] | None = None, f
 def write_shard(path: Path, clips: list[Clip]) -> None:
     """Clips as tar shards hold them."""
     with tarfile.open(path, "w") as tar:
-
-        def add(name: str, data: bytes) -> None:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
         for clip in clips:
-            for i, frame in enumerate(clip.frames):
-                add(f"{clip.name}.frame{i:02d}.webp", cv2.imencode(".webp", frame[..., ::-1])[1].tobytes())
-                labels = np.zeros(frame.shape[:2], np.uint8)
-                for name, masks in clip.masks.items():
-                    labels[masks[i]] = ATTRIBUTE_LABELS[name]
-                add(f"{clip.name}.label{i:02d}.png", cv2.imencode(".png", labels)[1].tobytes())
-            buffer = io.BytesIO()
-            np.save(buffer, clip.landmarks)
-            add(f"{clip.name}.landmarks.npy", buffer.getvalue())
+            labels = np.zeros(clip.frames.shape[:3], np.uint8)
+            for name, masks in clip.masks.items():
+                labels[masks] = ATTRIBUTE_LABELS[name]
+            _add_frames(tar, clip.name, clip.frames, labels, clip.landmarks)
             if clip.styles:
                 person = {"attributes": {name: {"style": style} for name, style in clip.styles.items()}}
-                add(f"{clip.name}.person.json", json.dumps(person).encode())
+                _add(tar, f"{clip.name}.person.json", json.dumps(person).encode())
+
+
+def write_labelled_shard(path: Path, name: str, frames: Sequence[Rendered]) -> None:
+    """A clip of rendered frames, with their labels."""
+    with tarfile.open(path, "w") as tar:
+        images, labels, landmarks = (
+            np.stack([getattr(frame, key) for frame in frames]) for key in ("rgb", "labels", "landmarks")
+        )
+        _add_frames(tar, name, images, labels, landmarks)
+
+
+def _add_frames(
+    tar: tarfile.TarFile, name: str, images: np.ndarray, labels: np.ndarray, landmarks: np.ndarray
+) -> None:
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        _add(tar, f"{name}.frame{i:02d}.webp", cv2.imencode(".webp", image[..., ::-1])[1].tobytes())
+        _add(tar, f"{name}.label{i:02d}.png", cv2.imencode(".png", label)[1].tobytes())
+    buffer = io.BytesIO()
+    np.save(buffer, landmarks)
+    _add(tar, f"{name}.landmarks.npy", buffer.getvalue())
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from webdataset.compat import WebDataset
 
 from durian.errors import DurianError
+from durian.portrait.lenses import LensEvidence, are_clear, lens_openings
 
 LENS_BIT = 128
 """Bit of a label that says: seen through an eyeglass lens."""
@@ -30,6 +31,8 @@ class Clip:
         frames: RGB.
         landmarks: in pixels, NaN in frames where no face was found.
         masks: by attribute, where the attribute is; attributes that the person does not wear are missing.
+            Of glasses with clear lenses the frame alone, for what is seen through them is no attribute.
+        lenses: where the lenses of glasses are, clear or not; None without glasses.
         styles: by attribute, of what kind it is (a bob, a beret), where that is known.
         relit: some of the frames in other lights, where the world is a rendered one.
         take: of each frame, which take of the person it is from; frames follow each other within a take.
@@ -43,10 +46,22 @@ class Clip:
     styles: dict[str, str] = field(default_factory=dict)
     relit: Clip | None = None
     take: Int[np.ndarray, " F"] | None = None
+    lenses: Bool[np.ndarray, "F H W"] | None = None
 
     def visible_frames(self) -> np.ndarray:
         """Indices of the frames with a face."""
         return np.flatnonzero(np.isfinite(self.landmarks).all((1, 2)))
+
+    def area(self, attribute: str) -> Float[np.ndarray, " F"]:
+        """The attribute's share of each frame, lenses included."""
+        mask = self.masks[attribute]
+        whole = mask if attribute != "glasses" or self.lenses is None else mask | self.lenses
+        return whole.mean((1, 2))
+
+    def outline(self, attribute: str, frame: int) -> Bool[np.ndarray, "H W"]:
+        """The attribute's mask in a frame; of glasses the frame alone, whatever their lenses."""
+        mask = self.masks[attribute][frame]
+        return mask if attribute != "glasses" or self.lenses is None else mask & ~self.lenses[frame]
 
 
 def attribute_mask(labels: UInt8[np.ndarray, "*F H W"], attribute: str) -> Bool[np.ndarray, "*F H W"]:
@@ -91,9 +106,11 @@ def _decode(sample: dict[str, bytes]) -> Clip:
     name = str(sample["__key__"])
     try:
         clip = _frames(sample, name, "frame", "label", "landmarks.npy")
+        clear = _are_clear(clip)
         relit = None
         if "relit.npy" in sample:
-            relit = _frames(sample, f"{name}.relit", "relit", "relitlabel", "relit.npy")
+            relit = _seen_through(_frames(sample, f"{name}.relit", "relit", "relitlabel", "relit.npy"), clear)
+        clip = _seen_through(clip, clear)
         take = _array(sample["take.npy"]) if "take.npy" in sample else None
         if take is not None and take.shape != (len(clip.frames),):
             raise ValueError(f"take.npy has shape {take.shape} for {len(clip.frames)} frames")
@@ -110,7 +127,41 @@ def _frames(sample: dict[str, bytes], name: str, image: str, label: str, points:
     labels = np.stack([_image(sample[f"{label}{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
     landmarks = _array(sample[points]).astype(np.float32)
     masks = {attribute: attribute_mask(labels, attribute) for attribute in ATTRIBUTE_LABELS}
-    return Clip(name, frames, landmarks, {key: mask for key, mask in masks.items() if mask.any()})
+    worn = {key: mask for key, mask in masks.items() if mask.any()}
+    lenses = None
+    if "glasses" in worn:
+        lenses = _lenses(labels, worn["glasses"], frames, landmarks)
+    return Clip(name, frames, landmarks, worn, lenses=lenses)
+
+
+def _lenses(
+    labels: UInt8[np.ndarray, "F H W"],
+    glasses: Bool[np.ndarray, "F H W"],
+    frames: UInt8[np.ndarray, "F H W 3"],
+    landmarks: Float[np.ndarray, "F 478 3"],
+) -> Bool[np.ndarray, "F H W"]:
+    """From labels that know of lenses; else, as of real videos, within the rims around the eyes."""
+    known = (labels & LENS_BIT) > 0
+    if known.any():
+        return known & ((labels & (LENS_BIT - 1)) != ATTRIBUTE_LABELS["glasses"])
+    lenses = np.zeros_like(glasses)
+    for index in np.flatnonzero(np.isfinite(landmarks).all((1, 2)) & glasses.any((1, 2))):
+        lenses[index] = lens_openings(glasses[index].astype(np.float32), frames[index], landmarks[index])
+    return lenses
+
+
+def _are_clear(clip: Clip) -> bool:
+    if clip.lenses is None:
+        return False
+    frames = clip.visible_frames()
+    return are_clear([LensEvidence.of(clip.frames[i], clip.landmarks[i], clip.lenses[i]) for i in frames])
+
+
+def _seen_through(clip: Clip, clear: bool) -> Clip:
+    """Without what is seen through clear lenses in the mask of glasses."""
+    if not clear or clip.lenses is None:
+        return clip
+    return replace(clip, masks={**clip.masks, "glasses": clip.masks["glasses"] & ~clip.lenses})
 
 
 def _array(data: bytes) -> np.ndarray:

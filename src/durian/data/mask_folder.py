@@ -9,10 +9,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 
 from durian.data.mask_bank import MaskBank, MaskSource
 from durian.errors import DurianError
 from durian.portrait.attributes import ATTRIBUTES
+from durian.portrait.lenses import lens_openings
 
 MANIFEST = "mask-bank.json"
 
@@ -39,15 +41,18 @@ def read_mask_bank(folder: Path) -> MaskBank:
         for attribute in ATTRIBUTES:
             if attribute in found and landmarks is not None:
                 path = record.with_suffix(f".{attribute}.png")
-                read = partial(_read, path)
+                points = landmarks[0] if attribute == "glasses" else None
+                read = partial(_read, path, points)
                 sources.setdefault(attribute, []).append(MaskSource(landmarks, np.array([0]), read))
     if not sources:
         raise DurianError(f"{folder} holds no masks: make some with durian mask-bank")
     return MaskBank(sources, NEAREST)
 
 
-def _read(path: Path, frame: int) -> np.ndarray:
+def _read(path: Path, glasses: Float[np.ndarray, "478 3"] | None, frame: int) -> np.ndarray:
+    """The mask; of glasses, whose landmarks are given, the frame alone (`Clip.outline`)."""
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise DurianError(f"{path}: the mask is missing or damaged")
-    return mask > 127
+    inside = mask > 127
+    return inside if glasses is None else inside & ~lens_openings(inside, None, glasses)

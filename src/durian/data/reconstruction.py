@@ -82,10 +82,10 @@ class ReconstructionSampler:
             visible = clip.visible_frames()
             if len(visible) < 2 or (consecutive and alone[index]):
                 continue
-            for attribute, masks in clip.masks.items():
+            for attribute in clip.masks:
                 if attribute == "hair" and "hat" in clip.masks and not hair_under_hats:
                     continue
-                good = visible[masks[visible].mean((1, 2)) >= min_area]
+                good = visible[clip.area(attribute)[visible] >= min_area]
                 if len(good):
                     self.frames.setdefault(attribute, []).append((index, good))
         self.counts = {name: len(each) for name, each in self.frames.items()}
@@ -175,7 +175,7 @@ class ReconstructionSampler:
         relit, share = clip.relit, self.augmentation.relit
         if relit is None or name not in relit.masks or not share or rng.random() >= share:
             return clip, frame
-        good = np.flatnonzero(relit.masks[name].mean((1, 2)) >= self.min_area)
+        good = np.flatnonzero(relit.area(name) >= self.min_area)
         return (relit, int(rng.choice(good))) if len(good) else (clip, frame)
 
     def _view(self, clip: Clip, frame: int) -> View:
@@ -241,10 +241,13 @@ class ReconstructionSampler:
 
 
 def bank_of_clips(clips: Sequence[Clip], frames: dict[str, list[tuple[int, np.ndarray]]]) -> MaskBank:
-    """The mask bank without a generator: what the clips themselves wear, in the given frames."""
+    """The mask bank without a generator: what the clips themselves wear, in the given frames.
+
+    Of glasses the frames: somebody's sunglasses would hide the eyes that are seen through clear lenses.
+    """
     return MaskBank(
         {
-            name: [MaskSource(clips[i].landmarks, good, clips[i].masks[name].__getitem__) for i, good in each]
+            name: [MaskSource(clips[i].landmarks, good, partial(clips[i].outline, name)) for i, good in each]
             for name, each in frames.items()
         }
     )

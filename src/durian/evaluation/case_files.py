@@ -34,6 +34,11 @@ def attribute_region(labels: UInt8[np.ndarray, "*F H W"], attribute: str) -> Boo
     return region | ((labels & _LENS_BIT) != 0) if attribute == "glasses" else region
 
 
+def lens_region(labels: UInt8[np.ndarray, "*F H W"]) -> Bool[np.ndarray, "*F H W"]:
+    """What is seen through eyeglass lenses in label maps."""
+    return ((labels & _LENS_BIT) != 0) & ((labels & _CLASS_BITS) != ATTRIBUTE_CLASS["glasses"])
+
+
 def regions(
     labels: UInt8[np.ndarray, "F H W"], attributes: tuple[str, ...]
 ) -> dict[str, Bool[np.ndarray, "F H W"]]:

@@ -14,11 +14,19 @@ import numpy as np
 from jaxtyping import Float
 
 from durian.errors import DurianError
-from durian.evaluation.case_files import CaseFiles, Picture, attribute_region, read_description, regions
+from durian.evaluation.case_files import (
+    CaseFiles,
+    Picture,
+    attribute_region,
+    lens_region,
+    read_description,
+    regions,
+)
 from durian.evaluation.trial import Request, Trial, TrialRef
 from durian.portrait.aligner import ALIGNERS
 from durian.portrait.geometry import face_template, fit_similarity, rotation_angle, transform_points
 from durian.portrait.inputs import AnimationInputs, Reference
+from durian.portrait.lenses import attribute_alone
 from durian.portrait.portrait_mask import portrait_mask
 
 _POSE_BINS = (15.0, 30.0, 45.0, 60.0)  # degrees
@@ -174,9 +182,9 @@ def _request(case: CaseFiles, options: CaseOptions, size: int) -> Request:
     attribute = case.attributes[0]
     second = None if case.second is None else _reference(case, case.second, attribute, options, size)
     landmarks = _scaled(case, case.portrait.landmarks, size)
-    own = np.any([attribute_region(case.portrait.labels, name) for name in case.attributes], axis=0)
+    own = np.max([_worn(case.portrait, name, options) for name in case.attributes], axis=0)
     mask = portrait_mask(
-        resize(_disturbed(own, options), size),
+        resize(own, size),
         landmarks,
         [*donors.values(), *([] if second is None else [second])],
         ALIGNERS[options.aligner],
@@ -191,8 +199,15 @@ def _request(case: CaseFiles, options: CaseOptions, size: int) -> Request:
 
 
 def _reference(case: CaseFiles, donor: Picture, attribute: str, options: CaseOptions, size: int) -> Reference:
-    mask = _disturbed(attribute_region(donor.labels, attribute), options)
-    return Reference(resize(donor.image, size), resize(mask, size), _scaled(case, donor.landmarks, size))
+    mask = resize(_worn(donor, attribute, options), size)
+    return Reference(resize(donor.image, size), mask, _scaled(case, donor.landmarks, size))
+
+
+def _worn(picture: Picture, attribute: str, options: CaseOptions) -> Float[np.ndarray, "S S"]:
+    mask = _disturbed(attribute_region(picture.labels, attribute), options)
+    # Who is given a wrong mask must find lenses in it.
+    lenses = None if options.mask_noise or attribute != "glasses" else lens_region(picture.labels)
+    return attribute_alone(attribute, mask, picture.image, picture.landmarks, lenses)
 
 
 def _disturbed(mask: np.ndarray, options: CaseOptions) -> Float[np.ndarray, "S S"]:

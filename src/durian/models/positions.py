@@ -67,7 +67,8 @@ def body_positions(canonical: Float[Tensor, "B g g 2"]) -> Float[Tensor, "B g g 
     place = F.pad(cells, (0, 1), value=1.0).flatten(0, 1)
     face = canonical.flatten(1, 2)
     depth = head_depth(*face.unbind(-1))
-    far = (1 - (FAR - depth) / BULGE)[..., None] ** 2 + 1e-4
+    # Of a large face little of the image is far away, and must outweigh all that is near.
+    far = (1 - (FAR - depth) / BULGE)[..., None] ** 4 + 1e-4
     affine = torch.linalg.solve(place.T @ (far * place), place.T @ (far * face))  # (B, 3, 2)
     linear = affine[:, :2].mT  # image to face
     (a, b), (c, d) = (row.unbind(1) for row in linear.unbind(1))

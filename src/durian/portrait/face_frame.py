@@ -62,9 +62,7 @@ class FaceFrame:
         spread = 1.4826 * np.median(np.abs(colours - middle), 0) + _LIGHTING
         return np.sqrt((((self.lab - middle) / spread) ** 2).sum(-1))
 
-    def difference(self, region: np.ndarray) -> float:
-        """How much a region's median colour differs from the skin's, in parts of what light may change."""
-        if not self.cheeks.any():
-            return np.inf
-        change = np.median(self.lab[region], 0) - np.median(self.lab[self.cheeks], 0)
+    def difference(self, region: np.ndarray, skin: np.ndarray) -> float:
+        """How much a region's median colour differs from that of skin, in parts of what light may change."""
+        change = np.median(self.lab[region], 0) - np.median(self.lab[skin], 0)
         return float(np.linalg.norm(change / (2 * np.array(_LIGHTING))))

@@ -16,6 +16,7 @@ from durian.portrait.crop import FaceCrop
 from durian.portrait.face_choice import LARGEST, FaceChoice
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.landmarks import LandmarkDetector, MediaPipeLandmarks
+from durian.portrait.lenses import attribute_alone
 from durian.portrait.masks import AttributeMasker, FallbackMasker
 from durian.portrait.motion_transfer import MotionOptions
 from durian.portrait.photo import Photo
@@ -141,17 +142,17 @@ def prepare_references(
             title = f"the picture of the {name}"
             donors[name] = Photo.find(title, image, size, find_landmarks, chosen.get(name, LARGEST))
             donor = _Crops.of(donors[name])
-            mask = donor.own(given[name]) if name in given else donor.find(name, find_mask)
+            mask = donor.given(given[name]) if name in given else donor.find(name, find_mask)
             if require and mask.mean() < _LEAST:
                 raise DurianError(
                     f"no {name} was found in {title}: choose another picture, or say where it is with "
                     f"--attribute-mask {name}=FILE (white where the {name} is, black elsewhere)"
                 )
-            references[name] = Reference(donor.image, mask, donor.landmarks)
+            references[name] = Reference(donor.image, donor.shrunk(name, mask), donor.landmarks)
         if portrait_mask is not None:
             own = person.own(portrait_mask)
         else:
-            own = np.max([person.find(name, find_mask) for name in references], axis=0)
+            own = np.max([person.shrunk(name, person.find(name, find_mask)) for name in references], axis=0)
 
     mask = unite_masks(own, person.landmarks, references.values())
     return References(Reference(person.image, mask, person.landmarks), references, photo, donors)
@@ -254,6 +255,7 @@ class _Crops:
     photo: Photo
     image: UInt8[np.ndarray, "size size 3"]
     landmarks: Float[np.ndarray, "478 3"]
+    fine_crop: FaceCrop
     fine_image: UInt8[np.ndarray, "fine fine 3"]
     fine_landmarks: Float[np.ndarray, "478 3"]
 
@@ -262,20 +264,36 @@ class _Crops:
         crop, points = photo.crop, photo.landmarks
         fine = FaceCrop.from_landmarks(points, max(crop.size, _MASKING_SIZE), photo.image.shape)
         return cls(
-            photo, crop.apply(photo.image), crop.points(points), fine.apply(photo.image), fine.points(points)
+            photo,
+            crop.apply(photo.image),
+            crop.points(points),
+            fine,
+            fine.apply(photo.image),
+            fine.points(points),
         )
 
     def own(self, mask: np.ndarray) -> np.ndarray:
         """A mask of the whole photo, cropped."""
-        crop = self.photo.crop
+        return self._cropped(mask, self.photo.crop)
+
+    def find(self, name: str, masker: AttributeMasker) -> np.ndarray:
+        """An attribute's mask in the finer crop."""
+        return masker(self.fine_image, self.fine_landmarks, name)
+
+    def given(self, mask: np.ndarray) -> np.ndarray:
+        """A mask of the whole photo in the finer crop."""
+        return self._cropped(mask, self.fine_crop)
+
+    def _cropped(self, mask: np.ndarray, crop: FaceCrop) -> np.ndarray:
         if mask.shape != crop.source_size:
             raise DurianError(
                 f"the mask of {self.photo.title} must have its size, {_size_text(crop.source_size)}"
             )
         return crop.apply_mask(mask.astype(np.float32))
 
-    def find(self, name: str, masker: AttributeMasker) -> np.ndarray:
-        mask, size = masker(self.fine_image, self.fine_landmarks, name), self.photo.crop.size
+    def shrunk(self, name: str, mask: np.ndarray) -> np.ndarray:
+        """What of an attribute's mask in the finer crop is the attribute, at the model's size."""
+        mask, size = attribute_alone(name, mask, self.fine_image, self.fine_landmarks), self.photo.crop.size
         return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
 
 

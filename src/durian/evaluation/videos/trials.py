@@ -23,6 +23,7 @@ from durian.portrait.geometry import face_template, rotation_angle, transform_po
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.keypoints import FACE_OVAL
 from durian.portrait.landmarks import LandmarkDetector
+from durian.portrait.lenses import attribute_alone
 from durian.portrait.masks import AttributeMasker
 from durian.portrait.motion_transfer import choose_reference
 from durian.portrait.portrait_mask import portrait_mask
@@ -273,10 +274,11 @@ def _trial(
         landmarks = _scaled(portrait, portrait.landmarks, size)
         reference = Reference(
             resize(donor.image, size),
-            resize(donor.masks[attribute], size),
+            resize(attribute_alone(attribute, donor.masks[attribute], donor.image, donor.landmarks), size),
             _scaled(donor, donor.landmarks, size),
         )
-        mask = portrait_mask(resize(portrait.masks[attribute], size), landmarks, [reference])
+        own = attribute_alone(attribute, portrait.masks[attribute], portrait.image, portrait.landmarks)
+        mask = portrait_mask(resize(own, size), landmarks, [reference])
         return Request(
             AnimationInputs(
                 portrait=Reference(resize(portrait.image, size), mask, landmarks),
