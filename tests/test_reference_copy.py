@@ -104,6 +104,81 @@ def test_the_order_of_references_is_no_matter(order: list[int], frames: int) -> 
     assert torch.allclose(found, expected, atol=1e-4)
 
 
+def shifting(move: float = 1.0) -> ReferenceCopy:
+    """Copies whose places are moved by what tokens and frame say, `move` times."""
+    torch.manual_seed(0)
+    copy = ReferenceCopy(CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4, shift_notes=6).eval()
+    assert copy.shift is not None
+    torch.nn.init.normal_(copy.shift.linear_out.weight, std=move)
+    return copy
+
+
+def noted_source(copy: ReferenceCopy, seed: int) -> CopySource:
+    tokens = torch.randn(1, GRID**2, CHANNELS, generator=torch.Generator().manual_seed(seed))
+    return copy.project(tokens, positions(0.1 * seed), picture(seed))
+
+
+def test_a_shift_starts_as_nothing_and_learns(copy: ReferenceCopy) -> None:
+    moved = shifting(0.0)
+    moved.load_state_dict(copy.state_dict(), strict=False)
+    for each in (noted_source(moved, 1), noted_source(moved, 2)):
+        plain = replace(each, notes=each.notes[..., :0])
+        found = moved.look(hidden(2), positions(count=2), each)
+        assert torch.equal(found, copy.look(hidden(2), positions(count=2), plain))
+    found.square().mean().backward()
+    assert moved.shift is not None
+    gradient = moved.shift.linear_out.weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
+
+
+def test_a_shift_moves_what_is_copied(copy: ReferenceCopy) -> None:
+    moved = shifting(0.0)
+    moved.load_state_dict(copy.state_dict(), strict=False)
+    assert moved.shift is not None
+    cell = 2 / GRID  # of the side's two units
+    with torch.no_grad():
+        moved.shift.linear_out.bias[0] = cell / 0.1
+    image = picture()
+    there = normalised(copy.look(hidden(), positions(), source(copy, image)))
+    here = normalised(moved.look(hidden(), positions(), source(moved, image)))
+    away = there[..., 8:-8, 8 + FACTOR : -8 + FACTOR]
+    here = here[..., 8:-8, 8:-8]
+    assert (here - away).abs().mean() < 0.1 * (here - there[..., 8:-8, 8:-8]).abs().mean()
+
+
+@given(order=st.permutations(range(5)))
+@settings(max_examples=5, deadline=None)
+def test_a_reference_is_moved_by_its_own_notes(order: list[int]) -> None:
+    copy, place = shifting(), positions(count=2)
+    # More than keys are long: of each 9 numbers, and keys have 32.
+    sources = [noted_source(copy, seed) for seed in range(5)]
+    expected = copy.look(hidden(2), place, CopySource.concatenate(sources))
+    found = copy.look(hidden(2), place, CopySource.concatenate([sources[i] for i in order]))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    hide = torch.full_like(sources[0].full_bias(), -torch.inf)
+    lonely = [each if i == 2 else replace(each, bias=hide) for i, each in enumerate(sources)]
+    alone = copy.look(hidden(2), place, sources[2])
+    torch.testing.assert_close(
+        copy.look(hidden(2), place, CopySource.concatenate(lonely)), alone, atol=1e-4, rtol=1e-4
+    )
+    other = replace(sources[2], notes=sources[3].notes)
+    assert (copy.look(hidden(2), place, other) - alone).abs().max() > 0.05
+
+
+def test_chosen_tokens_keep_their_notes() -> None:
+    copy = shifting()
+    whole = noted_source(copy, 1)
+    everything = torch.arange(GRID**2).flip(0)[None]
+    chosen = whole.select(everything, None)
+    torch.testing.assert_close(
+        copy.look(hidden(), positions(), chosen),
+        copy.look(hidden(), positions(), whole),
+        atol=1e-4,
+        rtol=1e-4,
+    )
+
+
 def test_frames_and_samples_do_not_mix(copy: ReferenceCopy) -> None:
     images = torch.cat([picture(0), picture(1)])
     together = copy.project(torch.zeros(2, GRID**2, CHANNELS), positions(count=2), images)
