@@ -79,7 +79,7 @@ def _contrast(
 def zigzag_error(
     prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"], factor: int, window: int = 5
 ) -> Float[Tensor, "B F h w"]:
-    """How much more than the target a prediction goes up and down again within two or four pixels.
+    """How much more than the target a prediction goes up and down again from pixel to pixel.
 
     Where an edge's place is unknown, a dither of what may lie there has the mean that squared error asks for
     and the contrast that a critic asks for, and looks like neither. Edges, sharp or soft, go one way.
@@ -88,27 +88,23 @@ def zigzag_error(
         prediction, target: pixel latents, whose cells are `factor` pixels a side.
         window: pixels a side in which the target's own turns are counted, wherever they are.
     """
-    made, true = (F.pixel_shuffle(latents.transpose(1, 2), factor) for latents in (prediction, target))
-    excess = made.new_zeros(())
-    for stride in (1, 2):
-        turns = [_turns(pixels.flatten(0, 1), stride, window) for pixels in (made, true)]
-        excess = excess + (turns[0] - turns[1]).clamp(min=0)
-    return F.avg_pool2d(excess.unflatten(0, made.shape[:2]).mean(2), factor)
+    turns = [_turns(latents.transpose(1, 2), factor, window) for latents in (prediction, target)]
+    return F.avg_pool2d((turns[0] - turns[1]).clamp(min=0).mean(2), factor)
 
 
-def _turns(
-    pixels: Float[Tensor, "N colours H W"], stride: int, window: int
-) -> Float[Tensor, "N colours H W"]:
-    across, down = (_turn(pixels, stride, axis) for axis in (-1, -2))
-    turns = F.pad(across, (stride, stride)) + F.pad(down, (0, 0, stride, stride))
-    return F.avg_pool2d(turns, window, 1, window // 2, count_include_pad=False)
+def _turns(latents: Float[Tensor, "B F c h w"], factor: int, window: int) -> Float[Tensor, "B F colours H W"]:
+    pixels = F.pixel_shuffle(latents, factor)
+    flat = pixels.flatten(0, 1)
+    across, down = flat.diff(dim=-1), flat.diff(dim=-2)
+    turns = F.pad(_turn(across[..., :-1], across[..., 1:]), (1, 1)) + F.pad(
+        _turn(down[..., :-1, :], down[..., 1:, :]), (0, 0, 1, 1)
+    )
+    mean = F.avg_pool2d(turns, window, 1, window // 2, count_include_pad=False)
+    return mean.unflatten(0, pixels.shape[:2])
 
 
-def _turn(pixels: Tensor, stride: int, axis: int) -> Tensor:
-    """The smaller of two steps to and from a pixel that go opposite ways; 0 where they go the same way."""
-    length = pixels.shape[axis] - 2 * stride
-    before, here, after = (pixels.narrow(axis, start * stride, length) for start in range(3))
-    first, second = here - before, after - here
+def _turn(first: Tensor, second: Tensor) -> Tensor:
+    """The smaller of two steps that go opposite ways; 0 where they go the same way."""
     return torch.minimum(first, -second).clamp(min=0) + torch.minimum(-first, second).clamp(min=0)
 
 
