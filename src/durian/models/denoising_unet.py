@@ -54,8 +54,7 @@ class DenoisingUNet(UNetMotionModel):
             tokens stand for are the latents and masks of both.
         copy_heads: heads of `ReferenceCopy`, for models that predict the clean sample; 0 is the paper's
             model. copy_factor: pixels a side that a latent cell unfolds to, of a lossless autoencoder.
-            copy_tones, copy_polish, copy_choice, copy_shift: its `tones`, `polish_channels`,
-            `choice_channels` and `shift_notes`.
+            copy_tones, copy_polish, copy_choice: its `tones`, `polish_channels` and `choice_channels`.
     """
 
     @register_to_config
@@ -96,7 +95,6 @@ class DenoisingUNet(UNetMotionModel):
         copy_tones: bool = False,
         copy_polish: int = 0,
         copy_choice: int = 0,
-        copy_shift: int = 0,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -131,7 +129,6 @@ class DenoisingUNet(UNetMotionModel):
                 copy_tones,
                 copy_polish,
                 copy_choice,
-                copy_shift,
             )
         self.conv_guidance = None
         if guidance_channels:

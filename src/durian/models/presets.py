@@ -198,7 +198,6 @@ MINI = Preset(
         "copy_tones": True,
         "copy_polish": 16,
         "copy_choice": 16,
-        "copy_shift": 6,
         "motion_num_attention_heads": 4,
     },
     reference_net={"position_frequencies": 5, "drop_masked_tokens": True, "masked_margin": 2},

@@ -34,7 +34,6 @@ class CopySource:
     Attributes:
         keys: (B, heads, R, D).
         places: where each token lies in its reference, x and y in [-1, 1].
-        notes: what else a token says for `Shift`; D of them may be 0.
         owner: which reference each token is of, (R,).
         images: latents unfolded to pixels, hidden parts 0, and last the visibility; by reference.
         bias: added to the scores, 0 or -inf; None where all tokens take part.
@@ -42,7 +41,6 @@ class CopySource:
 
     keys: Float[Tensor, "B heads R D"]
     places: Float[Tensor, "B R 2"]
-    notes: Float[Tensor, "B R D"]
     owner: Float[Tensor, " R"]
     images: tuple[Float[Tensor, "B c H W"], ...]
     bias: Float[Tensor, "B 1 1 R"] | None = None
@@ -58,7 +56,6 @@ class CopySource:
         return CopySource(
             torch.cat([source.keys for source in sources], 2),
             torch.cat([source.places for source in sources], 1),
-            torch.cat([source.notes for source in sources], 1),
             torch.cat(owners),
             tuple(image for source in sources for image in source.images),
             torch.cat([source.full_bias() for source in sources], 3) if biased else None,
@@ -73,12 +70,7 @@ class CopySource:
     def without_tokens(self) -> CopySource:
         """The source with nothing to be found in it."""
         return replace(
-            self,
-            keys=self.keys[:, :, :0],
-            places=self.places[:, :0],
-            notes=self.notes[:, :0],
-            owner=self.owner[:0],
-            bias=None,
+            self, keys=self.keys[:, :, :0], places=self.places[:, :0], owner=self.owner[:0], bias=None
         )
 
     def select(self, kept: Int[Tensor, "B R"], bias: Float[Tensor, "B 1 1 R"] | None) -> CopySource:
@@ -86,13 +78,8 @@ class CopySource:
         keys = self.keys.gather(
             2, kept[:, None, :, None].expand(-1, self.keys.shape[1], -1, self.keys.shape[3])
         )
-        places, notes = (
-            each.gather(1, kept[..., None].expand(-1, -1, each.shape[2]))
-            for each in (self.places, self.notes)
-        )
-        return replace(
-            self, keys=keys, places=places, notes=notes, owner=self.owner[: kept.shape[1]], bias=bias
-        )
+        places = self.places.gather(1, kept[..., None].expand(-1, -1, 2))
+        return replace(self, keys=keys, places=places, owner=self.owner[: kept.shape[1]], bias=bias)
 
 
 class ReferenceCopy(nn.Module):
@@ -111,7 +98,6 @@ class ReferenceCopy(nn.Module):
             across the borders of latent cells; 0 without.
         choice_channels: width of the convolutions that correct what each pixel is taken from, having
             seen the pixels there are to choose from; 0 without.
-        shift_notes: how much each token says of itself for a correction of the places; 0 without.
     """
 
     head_dim = 32
@@ -127,7 +113,6 @@ class ReferenceCopy(nn.Module):
         tones: bool = False,
         polish_channels: int = 0,
         choice_channels: int = 0,
-        shift_notes: int = 0,
     ):
         super().__init__()
         self.heads, self.factor, self.position_dim = heads, factor, position_dim
@@ -153,7 +138,6 @@ class ReferenceCopy(nn.Module):
         self.tone = zero_module(nn.Conv2d(channels, heads * 2 * colours, 3, padding=1)) if tones else None
         self.polish = Polish(colours, polish_channels) if polish_channels else None
         self.choice = Choice(heads, colours, choice_channels) if choice_channels else None
-        self.shift = Shift(channels, heads, shift_notes) if shift_notes else None
 
     @torch.no_grad()
     def _start_as_kernel(self) -> None:
@@ -195,7 +179,6 @@ class ReferenceCopy(nn.Module):
         return CopySource(
             key.unflatten(2, (self.heads, -1)).transpose(1, 2),
             places.flatten(1).T.expand(len(tokens), -1, -1),
-            tokens[..., :0] if self.shift is None else self.shift.to_notes(tokens),
             torch.zeros(tokens.shape[1], device=tokens.device),
             (image,),
         )
@@ -213,9 +196,7 @@ class ReferenceCopy(nn.Module):
             return hidden.new_zeros(
                 len(hidden), self.heads, channels, height * self.factor, width * self.factor
             )
-        mass, place, notes = self._attend(hidden, positions, source, frames)
-        if self.shift is not None:
-            place = place + self.shift(hidden, notes)
+        mass, place = self._attend(hidden, positions, source, frames)
         # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
         flow = place - cell_centres(height, width, hidden)[:, None, None]
         size = (height * self.factor, width * self.factor)
@@ -236,8 +217,8 @@ class ReferenceCopy(nn.Module):
 
     def _attend(
         self, hidden: Tensor, positions: Tensor | None, source: CopySource, frames: int
-    ) -> tuple[Float[Tensor, "1 BF HR h w"], Float[Tensor, "2 BF HR h w"], Float[Tensor, "notes BF HR h w"]]:
-        """For each head and reference, its share of the attention, and the mean place and notes in it."""
+    ) -> tuple[Float[Tensor, "1 BF HR h w"], Float[Tensor, "2 BF HR h w"]]:
+        """For each head and reference, its share of the attention and the mean place in it."""
         tokens = hidden.flatten(2).transpose(1, 2)
         query = self.to_q(tokens)
         if self.position_dim and positions is not None:
@@ -248,23 +229,18 @@ class ReferenceCopy(nn.Module):
         key = torch.cat([source.keys.to(query), nowhere.to(query)], 2)
         references = len(source.images)
         mine = F.one_hot(source.owner.long(), references).to(query)
-        # What a token adds for its own reference: 1, its place and its notes.
-        about = torch.cat([F.pad(source.places, (1, 0), value=1.0), source.notes], 2)
-        told = about.shape[2]
-        about = about[:, :, None] * mine[:, :, None]
-        # Fused attention wants values as long as keys.
-        spare = self.head_dim - told * references
-        value = F.pad(about.flatten(2), (0, max(0, spare), 0, 1))[:, None].expand(-1, self.heads, -1, -1)
-        query, key = (F.pad(each, (0, max(0, -spare))) for each in (query, key))
+        # What a token adds for its own reference: 1 and its place.
+        about = F.pad(source.places, (1, 0), value=1.0)[:, :, None] * mine[:, :, None]
+        value = F.pad(about.flatten(2), (0, max(0, self.head_dim - 3 * references), 0, 1))
+        value = value[:, None].expand(-1, self.heads, -1, -1)
         bias = None
         if source.bias is not None:
             bias = F.pad(source.bias.to(query), (0, 1)).expand(-1, -1, query.shape[2], -1)
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.head_dim**-0.5)
-        out = out[..., : told * references].unflatten(3, (references, told))
-        # (B, heads, F, h, w, references, told) → (told, BF, heads·references, h, w)
-        out = out.unflatten(2, (frames, *hidden.shape[2:])).permute(6, 0, 2, 1, 5, 3, 4)
-        mass, place, notes = out.flatten(3, 4).flatten(1, 2).split((1, 2, told - 3))
-        return mass, place / mass.clamp(min=1e-4), notes / mass.clamp(min=1e-4)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)[..., : 3 * references]
+        out = out.unflatten(3, (references, 3)).unflatten(2, (frames, *hidden.shape[2:]))
+        # (B, heads, F, h, w, references, 3) → (3, BF, heads·references, h, w)
+        out = out.permute(6, 0, 2, 1, 5, 3, 4).flatten(3, 4).flatten(1, 2)
+        return out[:1], out[1:] / out[:1].clamp(min=1e-4)
 
     def forward(
         self,
@@ -309,38 +285,6 @@ class ReferenceCopy(nn.Module):
         if self.polish is not None:
             composed = self.polish(composed, used[:, -1:])
         return F.pixel_unshuffle(composed, self.factor)
-
-
-class Shift(nn.Module):
-    """A correction of the places that attention finds.
-
-    The mean of an attention is drawn to where tokens are many, and face coordinates guess how deep what they
-    show lies, so that hair and hats of a turned head are looked for beside where they are. How far depends on
-    what is seen in the reference, which its tokens note, and on the frame.
-
-    Args:
-        channels: of DNet's last feature map and of the references' tokens.
-        heads: of the copies.
-        notes: how much each token says.
-    """
-
-    hidden = 32
-
-    def __init__(self, channels: int, heads: int, notes: int):
-        super().__init__()
-        self.heads = heads
-        self.to_notes = nn.Linear(channels, notes)
-        self.conv_in = nn.Conv2d(channels, heads * self.hidden, 3, padding=1)
-        self.linear_in = nn.Linear(notes, self.hidden, bias=False)
-        self.linear_out = zero_module(nn.Linear(self.hidden, 2))
-
-    def forward(
-        self, hidden: Float[Tensor, "BF C h w"], notes: Float[Tensor, "notes BF HR h w"]
-    ) -> Float[Tensor, "2 BF HR h w"]:
-        """By how much each place moves, of half the reference's side."""
-        noted = self.linear_in(notes.movedim(0, -1)).unflatten(1, (self.heads, -1))
-        asked = self.conv_in(hidden).unflatten(1, (self.heads, 1, -1)).movedim(3, -1)
-        return _CALM * self.linear_out(F.silu(noted + asked)).flatten(1, 2).movedim(-1, 0)
 
 
 class Choice(nn.Module):
