@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from durian.models.positions import body_positions, encode_positions
@@ -52,6 +52,7 @@ def test_hair_keeps_its_face_coordinates_when_the_head_turns(turn) -> None:
 
 
 @given(turn=TURNS, scale=st.floats(25, 45), pivot=st.tuples(st.floats(45, 80), st.floats(40, 65)))
+@example(turn=(0.5, 0.3, 0.2), scale=45.0, pivot=(45.0, 40.0))
 @settings(max_examples=20, deadline=None)
 def test_body_positions_know_the_camera_and_not_how_the_head_is_turned(turn, scale, pivot) -> None:
     landmarks = seen(face_template(), turn, scale, pivot)
