@@ -21,7 +21,7 @@ _SHARPNESS = 0.008  # see `sharpness`; photos of faces in focus have more
 _RIVAL = 0.5  # a face of this part of the chosen one's size may have been meant
 _BORDER = 0.03  # of a side where the photo ends are covered by what is cut off there
 _FRAMED = 0.2  # and of a side of the crop, beyond which the photo goes on unseen
-_LEAST = {"hair": 0.02, "glasses": 0.008, "beard": 0.004, "hat": 0.02}  # of the crop
+_LEAST = {"hair": 0.02, "glasses": 0.004, "beard": 0.004, "hat": 0.02}  # of the crop
 _MOST = {"hair": 0.7, "glasses": 0.15, "beard": 0.25, "hat": 0.6}
 _UNSEEN = 0.2  # of the driver's frames without a face leave too little motion
 
