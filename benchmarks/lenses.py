@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from durian.evaluation.case_files import attribute_region
+from durian.evaluation.case_files import attribute_region, lens_region
 from durian.portrait.lenses import attribute_alone
 from durian.synth.attributes import sample_glasses
 from durian.synth.model import build
@@ -22,7 +22,6 @@ from durian.synth.performance import sample_performance
 from durian.synth.person import sample_person
 from durian.synth.recipes import wear
 from durian.synth.render import render
-from durian.synth.shading import LENS_BIT
 
 LENSES = 7  # domain of seeds beside those of `durian.synth.dataset` and of benchmarks/mask_people.py
 _KINDS = {"clear": (0.0, 0.2), "tinted": (0.2, 0.6), "sunglasses": (0.6, 1.0)}
@@ -46,7 +45,7 @@ def main(people: int = 300, size: int = 256) -> None:
             2,
         )
         mask = attribute_region(frame.labels, "glasses").astype(np.float32)
-        lenses = ((frame.labels & LENS_BIT) > 0) & ~attribute_region(frame.labels & (LENS_BIT - 1), "glasses")
+        lenses = lens_region(frame.labels)
         if not lenses.any():
             continue
         seen = (mask - attribute_alone("glasses", mask, frame.rgb, frame.landmarks)) > 0.5

@@ -15,6 +15,7 @@ from durian.data.mask_bank import MaskBank
 from durian.data.mask_folder import read_mask_bank
 from durian.data.reconstruction import ReconstructionSampler, bank_of_clips
 from durian.evaluation.case_files import attribute_region
+from durian.evaluation.cases import CaseOptions, load_case
 from durian.portrait.keypoints import LEFT_EYE, RIGHT_EYE
 from durian.portrait.lenses import attribute_alone, lens_openings
 from durian.portrait.prepare import prepare_references
@@ -106,6 +107,36 @@ def test_a_photo_in_clear_glasses_keeps_its_eyes(clear: Rendered) -> None:
         assert references.attributes["glasses"].mask[y, x] == 0
         assert references.portrait.mask[y, x] == 0
     assert references.attributes["glasses"].mask.sum() > 50
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_cases_leave_the_portrait_its_eyes(
+    clear: Rendered, dark: Rendered, tmp_path: Path, noise: float
+) -> None:
+    """Exact masks know their lenses; in wrong ones they are looked for."""
+    for donor in (clear, dark):
+        folder = tmp_path / f"{noise}" / ("clear" if donor is clear else "dark")
+        folder.mkdir(parents=True)
+        pictures = {"portrait": clear, "attribute": donor, "target_00": clear}
+        for name, frame in pictures.items():
+            cv2.imwrite(str(folder / f"{name}.webp"), frame.rgb[..., ::-1])
+            cv2.imwrite(str(folder / f"{name}.png"), frame.labels)
+        points = {name: frame.landmarks for name, frame in pictures.items()}
+        np.savez(folder / "landmarks.npz", allow_pickle=False, **points)
+        (folder / "case.json").write_text('{"attribute": "glasses"}')
+        trial = load_case(folder, "single", 0, CaseOptions(mask_noise=noise))
+        inputs = trial.request(SIZE).inputs
+        shown = inputs.attributes["glasses"].mask[eyes_of(donor) & (whole(donor) > 0)]
+        hidden = inputs.portrait.mask[eyes_of(clear)]
+        if donor is clear:
+            assert shown.max() == 0
+            assert hidden.mean() < 0.2
+            if not noise:
+                assert inputs.attributes["glasses"].mask.sum() == ((clear.labels & (LENS_BIT - 1)) == 7).sum()
+        else:
+            assert shown.min() == 1
+            assert hidden.mean() > 0.9
+        np.testing.assert_array_equal(trial.regions["attribute"][0], whole(clear) > 0)  # scores count lenses
 
 
 def shards(folder: Path, *people: list[Rendered]) -> list[Clip]:

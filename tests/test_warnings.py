@@ -86,6 +86,15 @@ def test_masks_too_small_and_too_large() -> None:
     assert "39%" in everywhere
 
 
+def test_glasses_are_as_large_as_what_their_rims_enclose() -> None:
+    rims = box(28, 34, 20, 30) - box(29, 33, 21, 29)
+    assert rims.mean() < 0.008
+    assert mask_warnings("glasses", rims) == []
+    assert len(mask_warnings("glasses", box(28, 29, 20, 48))) == 1
+    (everywhere,) = mask_warnings("glasses", box(10, 50, 10, 50) - box(11, 49, 11, 49))
+    assert "39%" in everywhere
+
+
 def test_masks_that_are_cut_off() -> None:
     (top,) = mask_warnings("hat", box(0, 20, 15, 50))
     assert "touches the top of the picture" in top

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -21,7 +22,7 @@ _SHARPNESS = 0.008  # see `sharpness`; photos of faces in focus have more
 _RIVAL = 0.5  # a face of this part of the chosen one's size may have been meant
 _BORDER = 0.03  # of a side where the photo ends are covered by what is cut off there
 _FRAMED = 0.2  # and of a side of the crop, beyond which the photo goes on unseen
-_LEAST = {"hair": 0.02, "glasses": 0.004, "beard": 0.004, "hat": 0.02}  # of the crop
+_LEAST = {"hair": 0.02, "glasses": 0.008, "beard": 0.004, "hat": 0.02}  # of the crop
 _MOST = {"hair": 0.7, "glasses": 0.15, "beard": 0.25, "hat": 0.6}
 _UNSEEN = 0.2  # of the driver's frames without a face leave too little motion
 
@@ -54,7 +55,7 @@ def photo_warnings(photo: Photo) -> list[str]:
 
 def mask_warnings(attribute: str, mask: Float[np.ndarray, "S S"], crop: FaceCrop | None = None) -> list[str]:
     """Of an attribute's mask in its crop: too little, too much, or cut off where the picture ends."""
-    title, share = f"the mask of the {attribute}", float(mask.mean())
+    title, share = f"the mask of the {attribute}", float(_whole(attribute, mask).mean())
     found = []
     if share < _LEAST[attribute]:
         found.append(
@@ -169,6 +170,15 @@ def _several(photo: Photo) -> str | None:
         f"{photo.title} shows {others + 1} faces of about the same size: "
         f"the one at {middle[0]:.0f},{middle[1]:.0f} was taken"
     )
+
+
+def _whole(attribute: str, mask: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+    """With what rims enclose, which is no part of the mask where lenses are clear."""
+    if attribute != "glasses":
+        return mask
+    outlines, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED)
+    return np.maximum(mask, filled.astype(np.float32))
 
 
 def _cut_sides(mask: Float[np.ndarray, "S S"], crop: FaceCrop | None) -> list[str]:
