@@ -16,6 +16,7 @@ from durian.data.mask_folder import read_mask_bank
 from durian.data.reconstruction import ReconstructionSampler, bank_of_clips
 from durian.evaluation.case_files import attribute_region
 from durian.evaluation.cases import CaseOptions, load_case
+from durian.evaluation.videos import self_trials
 from durian.portrait.keypoints import LEFT_EYE, RIGHT_EYE
 from durian.portrait.lenses import attribute_alone, lens_openings
 from durian.portrait.prepare import prepare_references
@@ -26,6 +27,7 @@ from durian.synth.person import sample_person
 from durian.synth.recipes import wear
 from durian.synth.render import Rendered, render
 from durian.synth.shading import LENS_BIT
+from durian.video import write_video
 from people import dressed, write_labelled_shard
 
 SIZE = 192
@@ -137,6 +139,24 @@ def test_cases_leave_the_portrait_its_eyes(
             assert shown.min() == 1
             assert hidden.mean() > 0.9
         np.testing.assert_array_equal(trial.regions["attribute"][0], whole(clear) > 0)  # scores count lenses
+
+
+def test_videos_leave_the_portrait_its_eyes(tmp_path: Path) -> None:
+    frames = [in_glasses(0.09, yaw=0.08 * index) for index in range(6)]
+    write_video(tmp_path / "ann.mp4", [frame.rgb for frame in frames], 15.0)
+    np.save(tmp_path / "ann.landmarks.npy", np.stack([frame.landmarks for frame in frames]))
+    (tmp_path / "ann.glasses").mkdir()
+    for index, frame in enumerate(frames):
+        cv2.imwrite(str(tmp_path / "ann.glasses" / f"{index}.png"), (255 * whole(frame)).astype(np.uint8))
+    (ref,) = self_trials(tmp_path, size=SIZE, frames=2)
+    trial = ref.load()
+    inputs = trial.request(SIZE).inputs
+    for reference, most in ((inputs.attributes["glasses"], 0.0), (inputs.portrait, 0.5)):
+        for eye in (LEFT_EYE, RIGHT_EYE):
+            x, y = reference.landmarks[list(eye), :2].mean(0).astype(int)
+            assert reference.mask[y, x] <= most
+    worn = trial.regions["attribute"][0]
+    assert worn.sum() > 1.5 * (inputs.attributes["glasses"].mask > 0.5).sum()  # scores count lenses
 
 
 def shards(folder: Path, *people: list[Rendered]) -> list[Clip]:
