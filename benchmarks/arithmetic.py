@@ -43,6 +43,7 @@ def main(
     fps: Annotated[float, typer.Option(help="Frames a second that are wanted.")] = 25.0,
     peak: Annotated[float, typer.Option(help="Of the machine, in TFLOP/s.")] = 989.0,
     attributes: int = 1,
+    cache_interval: Annotated[int, typer.Option(help="Of steps in which all layers run.")] = 1,
 ) -> None:
     """Print GFLOPs by part, and the share of the machine's peak that the wanted speed takes."""
     preset, windows = PRESETS[model], Windows()
@@ -78,21 +79,24 @@ def main(
             networks.frame_positions(drawn, canonical.expand(frames, -1, -1, -1))
             networks.keypoint_guider(drawn)
 
-        def denoise() -> None:
-            networks.denoise(latents, timestep, References((cache,)), embedding, features, positions)
+        told = (latents, timestep, References((cache,)), embedding, features, positions)
+        deep = networks.predict(*told)[1]
 
         once = flops(references)
         given = flops(keypoints) / frames
-        step = flops(denoise) / frames
+        step = flops(lambda: networks.predict(*told)) / frames
+        outer = flops(lambda: networks.predict(*told, deep=deep)) / frames
         decoded = flops(lambda: decode_latents(networks.vae, latents[:, :, 0]))
     repeated = windows.length / windows.stride  # frames that two windows share are computed twice
-    frame = given + steps * step * repeated + decoded
+    full = len(range(0, steps, cache_interval))
+    frame = given + (full * step + (steps - full) * outer) * repeated + decoded
     parts = {
         "references, once": once,
         "keypoints, a frame": given,
         "DNet, a frame and step": step,
+        "its outermost layer on deep features of another step": outer,
         "decoding, a frame": decoded,
-        f"a frame at {steps} steps, windows of {windows.length} that move by {windows.stride}": frame,
+        f"a frame of {steps} steps ({full} full), windows of {windows.length} by {windows.stride}": frame,
     }
     print(f"{model}, {preset.size}×{preset.size} pixels, {attributes} attribute(s), no guidance")
     for name, value in parts.items():

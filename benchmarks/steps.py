@@ -3,7 +3,8 @@
     uv run python benchmarks/steps.py CASES OUT --limit 24 --checkpoint mini
 
 CASES is what `durian synth cases --out CASES` writes. Each number of steps is an evaluation of its own in
-OUT, taken up where it was left, and OUT/steps.png has a curve for each checkpoint.
+OUT, taken up where it was left (so another --cache-interval wants another OUT), and OUT/steps.png has a curve
+for each checkpoint.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def main(
     out: Annotated[Path, typer.Argument(help="Folder for the evaluations and the plot.")],
     checkpoint: Annotated[list[str], typer.Option(help="NAME, or NAME=FOLDER; again for more.")] = ["mini"],  # noqa: B006
     step: Annotated[list[int], typer.Option(help="Numbers of steps; again for more.")] = [1, 2, 4, 8, 20],  # noqa: B006
+    cache_interval: Annotated[int, typer.Option(help="Of steps in which all layers run.")] = 1,
     split: str = "single",
     limit: Annotated[int | None, typer.Option(help="Cases of the split.")] = None,
 ) -> None:
@@ -47,7 +49,8 @@ def main(
     refs = case_trials(cases, splits=[split])[:limit]
     curves: dict[str, dict[int, dict[str, float]]] = {name: {} for name in models}
     for steps in step:
-        methods = [m for m in list_methods(models, steps=steps, dependence=False) if m.name in models]
+        listed = list_methods(models, steps=steps, cache_interval=cache_interval, dependence=False)
+        methods = [m for m in listed if m.name in models]
         task = Task(
             out / f"{steps:03d}", tuple(methods), WeightSources.parse(()), None, False, synthetic=True
         )
@@ -57,7 +60,7 @@ def main(
                 task,
                 protocol="cases",
                 title=f"{steps} steps",
-                settings={"steps": steps},
+                settings={"steps": steps, "cache_interval": cache_interval},
                 progress=lambda now, all_, steps=steps, report=report: report(f"{steps} steps", now, all_),
             )
         for name in models:

@@ -91,7 +91,7 @@ def test_each_condition_of_guidance_is_one_that_training_showed(
             keep_portrait,
             keep_attribute,
         )
-        outputs.append(conditioner.predict(latents, timestep, frames, guidance, guidance.holds(0.3)))
+        outputs.append(conditioner.predict(latents, timestep, frames, guidance, guidance.holds(0.3))[0])
         torch.testing.assert_close(outputs[-1], trained, atol=2e-5, rtol=1e-4)
     differences = [
         float((a - b).abs().max()) for a, b in zip(outputs, outputs[1:] + outputs[:1], strict=True)

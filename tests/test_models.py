@@ -87,6 +87,22 @@ def test_denoising_unet_is_diffusers_motion_unet(sample):
         torch.testing.assert_close(ours(**sample), want, atol=1e-6, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_its_own_deep_features_change_nothing_in_a_call(sample):
+    """What is reused is all but the outermost layer: the same call again, with it, is the same."""
+    ours = DenoisingUNet.from_stable_diffusion(tiny_unet(), tiny_adapter()).eval()
+    cache = ours.project_references(features_for(ours, 16, 1))
+    sample = {**sample, "references": References((cache,))}
+    whole, deep = ours.predict(**sample)
+    again, kept = ours.predict(**sample, deep=deep)
+    assert (again == whole).all()
+    assert kept.hidden is deep.hidden
+    noisier = {**sample, "sample": sample["sample"] + 1}
+    reused = ours.predict(**noisier, deep=deep)[0]
+    assert (reused - whole).abs().max() > 1e-3  # the outermost layer does see the latents
+    assert (reused - ours.predict(**noisier)[0]).abs().max() > 1e-3
+
+
 def test_new_keypoint_guider_is_silent_and_a_trained_one_is_heard(sample):
     ours = DenoisingUNet.from_stable_diffusion(tiny_unet(), tiny_adapter()).eval()
     guider = KeypointGuider(8, (4, 4, 8, 8)).eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,13 +138,13 @@ def test_guidance_on_part_of_the_schedule_costs_only_there(pipeline):
     def counted(*args):
         nonlocal calls
         calls += 1
-        return pipeline.networks.denoise(*args)
+        return pipeline.networks.predict(*args)
 
-    pipeline._denoise = counted
+    pipeline._predict = counted
     try:
         early = pipeline.animate(inputs, **strong, guidance_interval=(0.0, 0.5))
     finally:
-        pipeline._denoise = pipeline.networks.denoise
+        pipeline._predict = pipeline.networks.predict
     assert calls == 2 * 3 + 2
     assert (early != plain).any()
     assert (early != everywhere).any()
@@ -151,6 +152,61 @@ def test_guidance_on_part_of_the_schedule_costs_only_there(pipeline):
     assert (nowhere == plain).all()
     with pytest.raises(DurianError, match="of the schedule"):
         pipeline.animate(inputs, **strong, guidance_interval=(0.5, 0.2))
+
+
+def deep_runs(pipeline: DurianPipeline, frames: int = 3, **options: Any) -> tuple[np.ndarray, int]:
+    """Frames, and how often DNet's deep layers ran for them."""
+    runs = 0
+
+    def count(*_: object) -> None:
+        nonlocal runs
+        runs += 1
+
+    hook = pipeline.networks.denoising_unet.mid_block.register_forward_hook(count)
+    try:
+        return pipeline.animate(tiny_inputs(frames), **options), runs
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3, 9])
+def test_deep_layers_run_in_every_nth_step(pipeline, interval: int):
+    exact, _ = deep_runs(pipeline, num_inference_steps=5)
+    reused, runs = deep_runs(pipeline, num_inference_steps=5, cache_interval=interval)
+    assert runs == len(range(0, 5, interval))
+    assert (reused == exact).all() == (interval == 1)
+    assert np.abs(reused.astype(float) - exact).mean() < 30
+
+
+def test_guidance_rows_that_begin_between_full_steps_run_in_full(pipeline):
+    """The portrait's row is first asked for in the third of 4 steps, and reused in the fourth."""
+    strong = {"attribute_scale": 4.0, "num_inference_steps": 4, "guidance_interval": (0.5, 1.0)}
+    assert deep_runs(pipeline, cache_interval=2, **strong)[1] == 2 + 1
+    assert deep_runs(pipeline, cache_interval=4, **strong)[1] == 1 + 1
+    assert deep_runs(pipeline, cache_interval=4, attribute_scale=4.0, num_inference_steps=4)[1] == 2
+
+
+def test_deep_features_go_with_their_frames_through_windows_that_move(pipeline):
+    inputs = tiny_inputs(30)
+    options = {"num_inference_steps": 4, "cache_interval": 2}
+    stream = pipeline.animate_iter(inputs.portrait, inputs.attributes, iter(inputs.keypoints), **options)
+    made = np.stack(list(stream))
+    assert (made == pipeline.animate(inputs, **options)).all()
+    # Frames of the last window lie in other windows in the steps that reuse what they left in full ones.
+    exact = pipeline.animate(inputs, num_inference_steps=4).astype(float)
+    error = np.abs(made - exact).mean((1, 2, 3))
+    assert error[16:].max() < 2 * error[:12].max()
+
+
+def test_deep_features_are_reused_by_schedulers_with_a_memory():
+    scheduler = DPMSolverMultistepScheduler.from_config(DDIMScheduler(**tiny_preset().scheduler).config)
+    pipeline = DurianPipeline(tiny_networks(), scheduler, 32, 3)
+    assert deep_runs(pipeline, frames=20, num_inference_steps=4, cache_interval=2)[1] == 2 * 2
+
+
+def test_a_cache_interval_below_1_is_refused(pipeline):
+    with pytest.raises(DurianError, match="cache interval of 0"):
+        pipeline.animate(tiny_inputs(1), cache_interval=0)
 
 
 def test_half_precision_is_near(pipeline):

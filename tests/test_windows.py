@@ -37,7 +37,7 @@ def test_every_frame_comes_out_once_in_order_and_in_time(frames: int, cut: Windo
         seen.append(list(window))
         return [torch.tensor(float(index)) for index in window]
 
-    for expected, (frame, result) in enumerate(slide(source(), process, cut, shift)):
+    for expected, (frame, result) in enumerate(slide(source(), process, cut, torch.lerp, shift)):
         assert frame == expected
         assert result.item() == pytest.approx(frame)  # the weights of a cross-fade sum to 1
         assert taken - 1 - frame <= cut.delay
@@ -60,7 +60,7 @@ def test_seams_fade_from_one_window_to_the_next():
         call = float(next(calls))
         return [torch.tensor(call)] * len(window)
 
-    results = torch.stack([result for _, result in slide(range(28), process, Windows(16, 12, 4))])
+    results = torch.stack([result for _, result in slide(range(28), process, Windows(16, 12, 4), torch.lerp)])
     assert (results[:12] == 0).all()
     assert (results[16:] == 1).all()
     assert (results[11:17].diff() > 0).all()

@@ -38,6 +38,7 @@ def run_demo(
     *,
     checkpoint: str = "mini",
     num_inference_steps: int | None = None,
+    cache_interval: int = 1,
     frame_limit: int | None = None,
     device: str | None = None,
     report: Report | None = None,
@@ -48,6 +49,7 @@ def run_demo(
         output: folder of the results; made if it is not there. Files of an earlier run are replaced.
         checkpoint: as in `DurianPipeline.from_pretrained`.
         num_inference_steps: None takes the checkpoint's own.
+        cache_interval: as in `AnimationOptions`.
         frame_limit: use only the first frames of the driving sample.
         device: as in `DurianPipeline.from_pretrained`.
         report: told of the progress.
@@ -85,6 +87,7 @@ def run_demo(
         frames = pipeline.animate(
             inputs,
             num_inference_steps=num_inference_steps,
+            cache_interval=cache_interval,
             progress=partial(report, f"Denoising {label}") if report else None,
         )
         rows.append(SheetRow({"portrait": portrait, **attributes}, driving, list(frames)))

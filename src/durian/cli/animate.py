@@ -34,6 +34,7 @@ from durian.cli.motion_options import (
     parse_faces,
 )
 from durian.cli.options import (
+    CacheInterval,
     Checkpoint,
     Compile,
     Device,
@@ -94,6 +95,7 @@ def animate(
         tuple[float, float],
         typer.Option(help="The part of the schedule where the scales hold: 0 0.5 is its first half."),
     ] = (0.0, 1.0),
+    cache_interval: CacheInterval = 1,
     seed: Seed = 0,
     frames: Frames = None,
     start: Start = 0.0,
@@ -160,6 +162,7 @@ def animate(
             portrait_scale=portrait_scale,
             attribute_scale=attribute_scale,
             guidance_interval=guidance_interval,
+            cache_interval=cache_interval,
             seed=seed,
         )
         tracker = stack.enter_context(FaceTracker(faces.driver))

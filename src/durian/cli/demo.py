@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from durian.cli.options import Checkpoint, Device, Frames, Steps
+from durian.cli.options import CacheInterval, Checkpoint, Device, Frames, Steps
 from durian.cli.progress import progress_bars
 
 
@@ -17,6 +17,7 @@ def demo(
     ),
     checkpoint: Checkpoint = "mini",
     steps: Steps = None,
+    cache_interval: CacheInterval = 1,
     frames: Frames = None,
     device: Device = None,
 ) -> None:
@@ -28,6 +29,7 @@ def demo(
             output,
             checkpoint=checkpoint,
             num_inference_steps=steps,
+            cache_interval=cache_interval,
             frame_limit=frames,
             device=device,
             report=report,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from durian.cli.options import Device, Seed, Steps
+from durian.cli.options import CacheInterval, Device, Seed, Steps
 from durian.cli.progress import progress_bars
 from durian.errors import DurianError
 
@@ -93,6 +93,7 @@ def cases(
     weights: Weights = None,
     media: Media = True,
     steps: Steps = None,
+    cache_interval: CacheInterval = 1,
     seed: Seed = 0,
     workers: Workers = None,
     device: Device = None,
@@ -121,6 +122,7 @@ def cases(
         weights=weights,
         media=media,
         steps=steps,
+        cache_interval=cache_interval,
         workers=workers,
         device=device,
         settings={"cases": str(cases), "aligner": aligner, "seed": seed, "limit": limit},
@@ -152,6 +154,7 @@ def self_transfer(
     weights: Weights = None,
     media: Media = True,
     steps: Steps = None,
+    cache_interval: CacheInterval = 1,
     workers: Workers = None,
     device: Device = None,
 ) -> None:
@@ -161,7 +164,7 @@ def self_transfer(
     """
     _evaluate_videos(
         "self", videos, out, checkpoint, size, frames, stride, find_masks, limit, dependence, weights, media,
-        steps, workers, device,
+        steps, cache_interval, workers, device,
     )  # fmt: skip
 
 
@@ -178,6 +181,7 @@ def cross(
     weights: Weights = None,
     media: Media = True,
     steps: Steps = None,
+    cache_interval: CacheInterval = 1,
     workers: Workers = None,
     device: Device = None,
 ) -> None:
@@ -187,7 +191,7 @@ def cross(
     """
     _evaluate_videos(
         "cross", videos, out, checkpoint, size, frames, stride, find_masks, limit, False, weights, media,
-        steps, workers, device,
+        steps, cache_interval, workers, device,
     )  # fmt: skip
 
 
@@ -249,6 +253,7 @@ def _evaluate_videos(
     weights: list[str] | None,
     media: bool,
     steps: int | None,
+    cache_interval: int,
     workers: int | None,
     device: str | None,
 ) -> None:
@@ -273,6 +278,7 @@ def _evaluate_videos(
         weights=weights,
         media=media,
         steps=steps,
+        cache_interval=cache_interval,
         workers=1 if find_masks else workers,  # a masker is of one process
         device=device,
         settings={"videos": str(videos), "size": size, "frames": frames, "stride": stride, "limit": limit},
@@ -290,6 +296,7 @@ def _evaluate(
     weights: list[str] | None,
     media: bool,
     steps: int | None,
+    cache_interval: int,
     workers: int | None,
     device: str | None,
     settings: dict[str, Any],
@@ -302,7 +309,9 @@ def _evaluate(
     if out.exists() and not out.is_dir():
         raise DurianError(f"{out}: is a file: give the name of a folder")
     refs = list_trials()
-    methods = list_methods(_named(checkpoints), steps=steps, dependence=dependence)
+    methods = list_methods(
+        _named(checkpoints), steps=steps, cache_interval=cache_interval, dependence=dependence
+    )
     # The identity embedding knows synthetic people only.
     sources = WeightSources.parse(weights or ())
     task = Task(out, tuple(methods), sources, device, media, synthetic=protocol == "cases")
@@ -312,7 +321,7 @@ def _evaluate(
             task,
             protocol=protocol,
             title=title,
-            settings={"command": _command(), **settings, "steps": steps},
+            settings={"command": _command(), **settings, "steps": steps, "cache_interval": cache_interval},
             workers=workers or _default_workers(device),
             progress=partial(report_progress, "Scoring"),
         )

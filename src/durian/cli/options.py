@@ -25,6 +25,14 @@ Device = Annotated[
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Denoising steps.", show_default="the checkpoint's own")
 ]
+CacheInterval = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="All layers run in every Nth denoising step only, and the outermost alone in the others: faster "
+        "than 1, which is exact.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of the noise: the same seed gives the same result.")]
 Frames = Annotated[
     int | None, typer.Option(min=1, help="Use only the first N driving frames.", show_default="all")

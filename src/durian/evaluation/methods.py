@@ -79,6 +79,7 @@ class Method:
         checkpoint: of a model, and of an ablation the model's.
         of, dependence: of an ablation, the model's name and a key of `DEPENDENCE`.
         steps: denoising steps; None is the checkpoint's default.
+        cache_interval: as in `durian.pipeline.AnimationOptions`.
         fingerprint: of the weights.
     """
 
@@ -88,6 +89,7 @@ class Method:
     of: str | None = None
     dependence: str | None = None
     steps: int | None = None
+    cache_interval: int = 1
     fingerprint: str = ""
 
     def describe(self) -> dict[str, Any]:
@@ -98,6 +100,8 @@ class Method:
             about = str(BASELINES[self.name].__doc__).splitlines()[0]
             return {"title": self.name.replace("_", " "), "kind": "baseline", "about": about}
         settings = {"checkpoint": self.checkpoint, "steps": self.steps, "weights": self.fingerprint[:12]}
+        if self.cache_interval > 1:
+            settings["cache_interval"] = self.cache_interval
         if self.dependence is None:
             return {"title": self.name, "kind": "model", **settings}
         lost = DEPENDENCE[self.dependence]
@@ -107,12 +111,18 @@ class Method:
 
 
 def list_methods(
-    checkpoints: dict[str, str], *, steps: int | None = None, dependence: bool = True, truth: bool = True
+    checkpoints: dict[str, str],
+    *,
+    steps: int | None = None,
+    cache_interval: int = 1,
+    dependence: bool = True,
+    truth: bool = True,
 ) -> list[Method]:
     """Models, baselines and, where asked for, the truth and the models' ablations.
 
     Args:
         checkpoints: by the model's name: "mini", a folder or a hub id.
+        steps, cache_interval, dependence, truth: see `Method`; whether ablations and the truth are methods.
 
     Raises:
         DurianError: a checkpoint is not there, or two methods would have one name.
@@ -122,7 +132,16 @@ def list_methods(
     models = []
     for name, checkpoint in checkpoints.items():
         fingerprint = weights_hash(resolve_checkpoint(checkpoint))
-        models.append(Method(name, "model", checkpoint, steps=steps, fingerprint=fingerprint))
+        models.append(
+            Method(
+                name,
+                "model",
+                checkpoint,
+                steps=steps,
+                cache_interval=cache_interval,
+                fingerprint=fingerprint,
+            )
+        )
     methods = [*models, *(Method(name, "baseline") for name in BASELINES)]
     if truth:
         methods.append(Method("truth", "truth"))
@@ -171,6 +190,8 @@ def run_method(
     assert animator is not None
     request = trial.request(animator.size)
     options: dict[str, Any] = {"num_inference_steps": method.steps, "seed": trial.seed}
+    if method.cache_interval > 1:
+        options["cache_interval"] = method.cache_interval
     inputs = request.inputs
     if method.dependence is not None:
         changed = _without(method.dependence, trial, request, animator.size, partners)

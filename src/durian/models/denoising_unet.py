@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -34,6 +35,50 @@ class NoMotion(nn.Module):
 
     def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> Tensor:
         return hidden_states
+
+
+@dataclass(frozen=True)
+class DeepFeatures:
+    """What a call of DNet leaves for calls at nearby noise levels: all but its outermost layer (Ma et al.,
+    2024, DeepCache).
+
+    Attributes:
+        hidden: what enters the last layer of the last block.
+        copies: what `ReferenceCopy` has found, where DNet has one.
+    """
+
+    hidden: Float[Tensor, "BF C h w"]
+    copies: Float[Tensor, "BF heads c H W"] | None = None
+
+    def frame(self, index: int) -> DeepFeatures:
+        """Those of one frame."""
+        copies = None if self.copies is None else self.copies[index : index + 1]
+        return DeepFeatures(self.hidden[index : index + 1], copies)
+
+    @staticmethod
+    def of_frames(frames: Sequence[DeepFeatures]) -> DeepFeatures:
+        """Those of several frames together."""
+        copies = [frame.copies for frame in frames if frame.copies is not None]
+        return DeepFeatures(
+            torch.cat([frame.hidden for frame in frames]), torch.cat(copies) if copies else None
+        )
+
+
+@dataclass(frozen=True)
+class _UpLayer:
+    """One layer of an up block, in diffusers' order."""
+
+    resnet: nn.Module
+    attention: nn.Module | None
+    motion: nn.Module
+
+    def __call__(
+        self, hidden: Tensor, skip: Tensor, temb: Tensor, num_frames: int, told: dict[str, Any]
+    ) -> Tensor:
+        hidden = self.resnet(torch.cat([hidden, skip], 1), temb)
+        if self.attention is not None:
+            hidden = self.attention(hidden, **told, return_dict=False)[0]
+        return self.motion(hidden, num_frames=num_frames)
 
 
 class DenoisingUNet(UNetMotionModel):
@@ -214,7 +259,11 @@ class DenoisingUNet(UNetMotionModel):
             canonical, self.config["position_frequencies"], len(self.config["block_out_channels"])
         )
 
-    def forward(
+    def forward(self, *args: Any, **kwargs: Any) -> Float[Tensor, "B C F h w"]:
+        """`predict` without what it leaves for other calls."""
+        return self.predict(*args, **kwargs)[0]
+
+    def predict(
         self,
         sample: Float[Tensor, "B C F h w"],
         timestep: Float[Tensor, "B ..."] | float | int,
@@ -224,7 +273,8 @@ class DenoisingUNet(UNetMotionModel):
         positions: dict[int, Float[Tensor, "BF N P"]] | None = None,
         guidance: Float[Tensor, "BF G h w"] | None = None,
         embedding_keep: Bool[Tensor, "B L"] | None = None,
-    ) -> Float[Tensor, "B C F h w"]:
+        deep: DeepFeatures | None = None,
+    ) -> tuple[Float[Tensor, "B C F h w"], DeepFeatures]:
         """Predict noise, sample or velocity (whatever the scheduler was trained for).
 
         Args:
@@ -237,6 +287,10 @@ class DenoisingUNet(UNetMotionModel):
             guidance: aligned guidance for each frame.
             embedding_keep: which tokens of `encoder_hidden_states` take part, at least one a sample; None
                 keeps all.
+            deep: of an earlier call for the same frames, reused in place of all layers but the last.
+
+        Returns:
+            The prediction, and the deep features that it was made with.
         """
         batch, _, frames = sample.shape[:3]
         timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
@@ -249,62 +303,32 @@ class DenoisingUNet(UNetMotionModel):
             bias = torch.zeros_like(embedding[:, None, :, 0])
             bias.masked_fill_(~embedding_keep.repeat_interleave(frames, 0)[:, None], -math.inf)
         context = {"context": SpatialContext(references, positions or None, embedding_bias=bias)}
+        told = {"encoder_hidden_states": embedding, "cross_attention_kwargs": context}
 
-        hidden = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
+        first = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
         if keypoint_features is not None:
-            hidden = hidden + keypoint_features
+            first = first + keypoint_features
         if self.conv_guidance is not None and guidance is not None:
-            hidden = hidden + self.conv_guidance(guidance)
+            first = first + self.conv_guidance(guidance)
 
-        skips = (hidden,)
-        for block in self.down_blocks:
-            extra = (
-                {"encoder_hidden_states": embedding, "cross_attention_kwargs": context}
-                if getattr(block, "has_cross_attention", False)
-                else {}
-            )
-            hidden, block_skips = self._run(block, hidden_states=hidden, temb=emb, num_frames=frames, **extra)
-            skips += block_skips
-
-        extra = {"num_frames": frames} if hasattr(self.mid_block, "motion_modules") else {}
-        hidden = self._run(
-            self.mid_block,
-            hidden_states=hidden,
-            temb=emb,
-            encoder_hidden_states=embedding,
-            cross_attention_kwargs=context,
-            **extra,
+        before_last = self._deep_layers(first, emb, frames, told) if deep is None else deep.hidden
+        hidden = self._again(
+            self._outer_layers()[-1], hidden=before_last, skip=first, temb=emb, num_frames=frames, told=told
         )
 
-        for i, block in enumerate(self.up_blocks):
-            count = len(cast(nn.ModuleList, block.resnets))
-            block_skips, skips = skips[-count:], skips[:-count]
-            extra = (
-                {"encoder_hidden_states": embedding, "cross_attention_kwargs": context}
-                if getattr(block, "has_cross_attention", False)
-                else {}
-            )
-            if i < len(self.up_blocks) - 1:
-                extra["upsample_size"] = skips[-1].shape[2:]  # also right for sizes that do not halve evenly
-            hidden = self._run(
-                block,
-                hidden_states=hidden,
-                temb=emb,
-                res_hidden_states_tuple=block_skips,
-                num_frames=frames,
-                **extra,
-            )
-
-        copies = shares = None
+        copies = lit = shares = None
         if self.reference_copy is not None and references is not None:
             exact = self.reference_copy.to_q.weight.dtype
             if exact != self.conv_out.weight.dtype:  # see `Networks.lower_precision`
                 hidden = hidden.to(exact)
-            place = (positions or {}).get(hidden.shape[2] * hidden.shape[3])
-            place = None if place is None else place.to(hidden)
-            copies = blend_copies(self.reference_copy, hidden, place, references)
+            if deep is None:
+                place = (positions or {}).get(hidden.shape[2] * hidden.shape[3])
+                place = None if place is None else place.to(hidden)
+                copies = blend_copies(self.reference_copy, hidden, place, references)
+            else:
+                copies = deep.copies
             hidden, shares = self.reference_copy(hidden, copies)
-            copies = self._again(self.reference_copy.light, hidden=hidden, copies=copies)
+            lit = self._again(self.reference_copy.light, hidden=hidden, copies=copies)
 
         if hidden.dtype != sample.dtype and not torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(sample.dtype)
@@ -314,9 +338,46 @@ class DenoisingUNet(UNetMotionModel):
         out = self.conv_out(out)
         if self.conv_linear is not None:
             out = out + self.conv_linear(hidden)
-        if self.reference_copy is not None and copies is not None and shares is not None:
-            out = self._again(self.reference_copy.compose, made=out, copies=copies, shares=shares)
-        return out.unflatten(0, (batch, frames)).transpose(1, 2)
+        if self.reference_copy is not None and lit is not None and shares is not None:
+            out = self._again(self.reference_copy.compose, made=out, copies=lit, shares=shares)
+        return out.unflatten(0, (batch, frames)).transpose(1, 2), DeepFeatures(before_last, copies)
+
+    def _deep_layers(self, hidden: Tensor, emb: Tensor, frames: int, told: dict[str, Any]) -> Tensor:
+        """From the first feature map to what enters the last layer of the last block."""
+        skips = (hidden,)
+        for block in self.down_blocks:
+            extra = told if getattr(block, "has_cross_attention", False) else {}
+            hidden, block_skips = self._run(block, hidden_states=hidden, temb=emb, num_frames=frames, **extra)
+            skips += block_skips
+
+        extra = {"num_frames": frames} if hasattr(self.mid_block, "motion_modules") else {}
+        hidden = self._run(self.mid_block, hidden_states=hidden, temb=emb, **told, **extra)
+
+        for block in list(self.up_blocks)[:-1]:
+            count = len(cast(nn.ModuleList, block.resnets))
+            block_skips, skips = skips[-count:], skips[:-count]
+            extra = told if getattr(block, "has_cross_attention", False) else {}
+            hidden = self._run(
+                block,
+                hidden_states=hidden,
+                temb=emb,
+                res_hidden_states_tuple=block_skips,
+                num_frames=frames,
+                upsample_size=skips[-1].shape[2:],  # also right for sizes that do not halve evenly
+                **extra,
+            )
+        for layer, skip in zip(self._outer_layers()[:-1], reversed(skips[1:]), strict=True):
+            hidden = self._again(layer, hidden=hidden, skip=skip, temb=emb, num_frames=frames, told=told)
+        return hidden
+
+    def _outer_layers(self) -> list[_UpLayer]:
+        """The layers of the last block one by one, so that the last can run without the others."""
+        block = self.up_blocks[-1]
+        resnets = cast(nn.ModuleList, block.resnets)
+        attends = getattr(block, "has_cross_attention", False)
+        attentions = cast(nn.ModuleList, block.attentions) if attends else [None] * len(resnets)
+        motion = cast(nn.ModuleList, block.motion_modules)
+        return [_UpLayer(*parts) for parts in zip(resnets, attentions, motion, strict=True)]
 
     def _run(self, block: nn.Module, **inputs: Any) -> Any:
         """One block. Gradient checkpointing is diffusers', which leaves motion modules out, so that of a

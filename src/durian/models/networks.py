@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from durian.models.autoencoder import encode_latents
-from durian.models.denoising_unet import DenoisingUNet
+from durian.models.denoising_unet import DeepFeatures, DenoisingUNet
 from durian.models.keypoint_guider import KeypointGuider
 from durian.models.position_reader import PositionReader
 from durian.models.reference_net import ReferenceNet
@@ -239,7 +239,11 @@ class Networks(nn.Module):
             caches.append(self.denoising_unet.project_references(features))
         return caches
 
-    def denoise(
+    def denoise(self, *args: Any, **kwargs: Any) -> Float[Tensor, "B c F h w"]:
+        """`predict` without what it leaves for other calls."""
+        return self.predict(*args, **kwargs)[0]
+
+    def predict(
         self,
         latents: Float[Tensor, "B c F h w"],
         timestep: Tensor,
@@ -249,9 +253,10 @@ class Networks(nn.Module):
         positions: dict[int, Float[Tensor, "BF N P"]] | None = None,
         guidance: Float[Tensor, "BF G h w"] | None = None,
         embedding_keep: Bool[Tensor, "B L"] | None = None,
-    ) -> Float[Tensor, "B c F h w"]:
-        """One call of DNet."""
-        return self.denoising_unet(
+        deep: DeepFeatures | None = None,
+    ) -> tuple[Float[Tensor, "B c F h w"], DeepFeatures]:
+        """One call of DNet, and what it leaves for later ones (see `DenoisingUNet.predict`)."""
+        return self.denoising_unet.predict(
             latents,
             timestep,
             embedding,
@@ -260,6 +265,7 @@ class Networks(nn.Module):
             positions=positions,
             guidance=guidance,
             embedding_keep=embedding_keep,
+            deep=deep,
         )
 
 

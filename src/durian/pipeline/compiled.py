@@ -10,23 +10,25 @@ from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.exc import InductorError
 
+from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import Networks
 
 
-class CompiledDenoise:
-    """`Networks.denoise` by `torch.compile`, each shape of inputs once.
+class CompiledPredict:
+    """`Networks.predict` by `torch.compile`, each shape of inputs once.
 
     The first call of every shape compiles, which takes minutes on a CPU and gains little there
-    (docs/speed.md); a video has one shape, and one more for each kind of row that guidance needs. Where
+    (docs/speed.md); a video has one shape, one more for each kind of row that guidance needs, and
+    as many again for calls that reuse deep features. Where
     nothing can be compiled (no C++ compiler, no Triton) it warns once and goes on uncompiled.
     """
 
     def __init__(self, networks: Networks):
-        self._plain = networks.denoise
-        self._compiled = torch.compile(networks.denoise, dynamic=False)
+        self._plain = networks.predict
+        self._compiled = torch.compile(networks.predict, dynamic=False)
         self._works = True
 
-    def __call__(self, *args: Any) -> Tensor:
+    def __call__(self, *args: Any) -> tuple[Tensor, DeepFeatures]:
         if not self._works:
             return self._plain(*args)
         try:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from durian.errors import DurianError
 from durian.models.autoencoder import spatial_factor
+from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import EncodedReference, Networks
 from durian.models.spatial_attention import ReferenceCache, References
 from durian.pipeline.conditioning import keypoint_tensor, position_tensor, reference_tensors
@@ -34,6 +35,10 @@ class FrameConditions:
     positions: Mapping[int, Float[Tensor, "1 N P"]]
     guidance: Float[Tensor, "1 G h w"] | None
     alpha: float
+
+
+FrameDeep = Mapping[str, DeepFeatures]
+"""What calls of DNet have left of one frame, by the row of guidance that they were for."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class _Row:
     `shown` says of portrait and attributes whether aligned guidance, where the model has it, shows them.
     """
 
+    name: str
     branches: tuple[ReferenceCache, ...]
     embeddings: tuple[Float[Tensor, "1 L D"], ...]
     shown: tuple[bool, bool]
@@ -83,7 +89,7 @@ class Conditioner:
         portrait, attributes: at the model's size.
         others: attributes to interpolate to (section 3.4); none without interpolation.
         drop_attribute_tokens: leave the attributes out of spatial attention (an ablation).
-        denoise: in place of `networks.denoise`, which it must equal.
+        predict: in place of `networks.predict`, which it must equal.
     """
 
     def __init__(
@@ -94,10 +100,10 @@ class Conditioner:
         attributes: Mapping[str, Reference],
         others: Mapping[str, Reference] | None = None,
         drop_attribute_tokens: bool = False,
-        denoise: Callable[..., Tensor] | None = None,
+        predict: Callable[..., tuple[Tensor, DeepFeatures]] | None = None,
     ):
         self._networks = networks
-        self._denoise = denoise or networks.denoise
+        self._predict = predict or networks.predict
         self._size = size
         self._latent_size = size // spatial_factor(networks.vae)
         self._grid = networks.attention_grid(self._latent_size)
@@ -115,9 +121,9 @@ class Conditioner:
         elif others:
             ends = networks.compose(person, [self._encode("attribute", each) for each in others.values()])
             branches, embeddings = (cache, ends[0]), (embedding, ends[1])
-        self._full = _Row(branches, embeddings, (True, True))
-        self._alone = _Row((alone,), nothing, (True, False))
-        self._nobody = _Row((networks.compose_nothing(person),), nothing, (False, False))
+        self._full = _Row("full", branches, embeddings, (True, True))
+        self._alone = _Row("portrait", (alone,), nothing, (True, False))
+        self._nobody = _Row("nothing", (networks.compose_nothing(person),), nothing, (False, False))
 
     @property
     def latent_size(self) -> int:
@@ -166,12 +172,14 @@ class Conditioner:
         frames: Sequence[FrameConditions],
         guidance: Guidance,
         guided: bool,
-    ) -> Float[Tensor, "1 c F h w"]:
-        """The prediction for a window, guided or not.
+        deep: Sequence[FrameDeep] | None = None,
+    ) -> tuple[Float[Tensor, "1 c F h w"], Sequence[FrameDeep]]:
+        """The prediction for a window, guided or not, and the deep features that it was made with.
 
         e(∅) + s_port (e(port) - e(∅)) + s_attr (e(port, attr) - e(port)); what is multiplied by 0 is not
         computed. The rows run one after the other, each with its own references: in one batch, those with
-        fewer references would have to attend to hidden tokens.
+        fewer references would have to attend to hidden tokens. Of deep features that are given, those of the
+        same row are reused; a row that has none is computed in full.
         """
         features = torch.cat([frame.features for frame in frames])
         positions = {
@@ -181,6 +189,7 @@ class Conditioner:
         aligned = torch.cat(warped) if warped else None
         alpha = torch.tensor([frame.alpha for frame in frames], device=self.device)
         low = latents.to(self.dtype)
+        deep_features: list[dict[str, DeepFeatures]] = [{} for _ in frames]
 
         def row(row: _Row) -> Tensor:
             shown = aligned
@@ -188,17 +197,29 @@ class Conditioner:
                 halves = torch.tensor(row.shown, device=self.device).repeat_interleave(aligned.shape[1] // 2)
                 shown = aligned * halves[:, None, None]
             references, embedding = _interpolated(row, alpha)
-            predicted = self._denoise(low, timestep, references, embedding, features, positions, shown)
+            reused = None if deep is None else _window(deep, row.name)
+            predicted, used = self._predict(
+                low, timestep, references, embedding, features, positions, shown, None, reused
+            )
+            for index, left in enumerate(deep_features):
+                left[row.name] = used.frame(index)
             return predicted.to(latents.dtype)
 
         full = row(self._full)
         if not guided:
-            return full
+            return full, deep_features
         portrait = row(self._alone)
         result = portrait + guidance.attribute * (full - portrait)
-        if guidance.portrait == 1:
-            return result
-        return result + (guidance.portrait - 1) * (portrait - row(self._nobody))
+        if guidance.portrait != 1:
+            result = result + (guidance.portrait - 1) * (portrait - row(self._nobody))
+        return result, deep_features
+
+
+def _window(deep: Sequence[FrameDeep], row: str) -> DeepFeatures | None:
+    """One row's deep features of all frames of a window, if they were kept."""
+    if any(row not in frame for frame in deep):
+        return None
+    return DeepFeatures.of_frames([frame[row] for frame in deep])
 
 
 def _interpolated(row: _Row, alpha: Float[Tensor, " F"]) -> tuple[References, Float[Tensor, "1 L D"]]:

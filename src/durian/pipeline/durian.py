@@ -18,6 +18,7 @@ from torch import Tensor
 
 from durian.errors import DurianError
 from durian.models.autoencoder import decode_latents, latent_channels
+from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.pipeline.checkpoint import (
@@ -27,8 +28,8 @@ from durian.pipeline.checkpoint import (
     resolve_checkpoint,
     save_checkpoint,
 )
-from durian.pipeline.compiled import CompiledDenoise
-from durian.pipeline.conditioner import Conditioner, FrameConditions, Guidance
+from durian.pipeline.compiled import CompiledPredict
+from durian.pipeline.conditioner import Conditioner, FrameConditions, FrameDeep, Guidance
 from durian.pipeline.sampling import Frame, has_passes, sample_stream, seam_shifts
 from durian.pipeline.windows import Windows
 from durian.portrait.inputs import AnimationInputs, Reference
@@ -48,6 +49,8 @@ class AnimationOptions(TypedDict, total=False):
         num_inference_steps: the checkpoint's own default if not given.
         portrait_scale, attribute_scale: guidance on each reference; 1 is none and costs nothing.
         guidance_interval: the part of the schedule in which guidance holds, 0 its begin and 1 its end.
+        cache_interval: every how many steps all layers run; in the others only the outermost does, on deep
+            features of the last full step (DeepCache). 1 is exact; more is faster and changes the frames.
         seed: of the noise. The same seed gives the same frames on the same machine.
         interpolate_to: attributes to blend towards (section 3.4).
         drop_attribute_tokens: leave the attributes out of spatial attention (an ablation).
@@ -57,6 +60,7 @@ class AnimationOptions(TypedDict, total=False):
     portrait_scale: float
     attribute_scale: float
     guidance_interval: tuple[float, float]
+    cache_interval: int
     seed: int
     interpolate_to: Mapping[str, Reference] | None
     drop_attribute_tokens: bool
@@ -84,7 +88,7 @@ class DurianPipeline:
         self.scheduler = scheduler
         self.size = size
         self.sampling_steps = sampling_steps
-        self._denoise: Callable[..., Tensor] = networks.denoise
+        self._predict: Callable[..., tuple[Tensor, DeepFeatures]] = networks.predict
 
     @classmethod
     def from_pretrained(
@@ -115,7 +119,7 @@ class DurianPipeline:
 
     def compile(self) -> None:
         """Compile DNet: the first window then takes minutes, and those after it less time (docs/speed.md)."""
-        self._denoise = CompiledDenoise(self.networks)
+        self._predict = CompiledPredict(self.networks)
 
     @property
     def device(self) -> torch.device:
@@ -266,6 +270,9 @@ class DurianPipeline:
         """The latents of what `animate_iter` gives, which takes the same arguments."""
         steps = options.get("num_inference_steps") or self.sampling_steps
         self._check(portrait, attributes, options.get("num_inference_steps"))
+        interval = options.get("cache_interval", 1)
+        if interval < 1:
+            raise DurianError(f"a cache interval of {interval}: at least 1 is needed")
         guidance = Guidance(
             options.get("portrait_scale", 1.0),
             options.get("attribute_scale", 1.0),
@@ -278,13 +285,19 @@ class DurianPipeline:
             attributes,
             options.get("interpolate_to"),
             options.get("drop_attribute_tokens", False),
-            self._denoise,
+            self._predict,
         )
         noise_levels = self.scheduler.config["num_train_timesteps"]
 
-        def denoise(latents: Tensor, timestep: Tensor, frames: Sequence[FrameConditions]) -> Tensor:
+        def denoise(
+            latents: Tensor,
+            timestep: Tensor,
+            frames: Sequence[FrameConditions],
+            deep: Sequence[FrameDeep] | None,
+        ) -> tuple[Tensor, Sequence[FrameDeep]]:
             done = 1 - (float(timestep) + 1) / noise_levels
-            return conditioner.predict(latents, timestep, frames, guidance, guidance.holds(max(done, 0)))
+            guided = guidance.holds(max(done, 0))
+            return conditioner.predict(latents, timestep, frames, guidance, guided, deep)
 
         def conditions() -> Iterator[FrameConditions]:
             alphas = interpolation if isinstance(interpolation, Iterable) else repeat(interpolation)
@@ -303,6 +316,7 @@ class DurianPipeline:
             steps,
             (windows or Windows()).within(self.networks.denoising_unet.config["motion_max_seq_length"]),
             None if progress is None else map(progress, count(1)).__next__,
+            interval,
         )
 
     def stream(

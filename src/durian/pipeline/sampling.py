@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from durian.pipeline.windows import Windows, slide
 
 C = TypeVar("C")
+D = TypeVar("D")
 
 
 @torch.no_grad()
@@ -45,20 +47,23 @@ def sample_latents(
 
 
 @dataclass(frozen=True)
-class Frame(Generic[C]):
-    """One frame on its way through the passes: its latents, and what the network is told of it."""
+class Frame(Generic[C, D]):
+    """One frame on its way through the passes: its latents, what the network is told of it, and what an
+    earlier call for it has left for this one."""
 
     latents: Float[Tensor, "1 c 1 h w"]
     conditions: C
+    deep: D | None = None
 
 
 def sample_stream(
-    frames: Iterable[Frame[C]],
-    denoise: Callable[[Tensor, Tensor, Sequence[C]], Tensor],
+    frames: Iterable[Frame[C, D]],
+    denoise: Callable[[Tensor, Tensor, Sequence[C], Sequence[D] | None], tuple[Tensor, Sequence[D]]],
     scheduler: Any,
     steps: int,
     windows: Windows,
     progress: Callable[[], None] | None = None,
+    cache_interval: int = 1,
 ) -> Iterator[Float[Tensor, "1 c 1 h w"]]:
     """Denoise a stream of frames in windows; memory does not grow with its length.
 
@@ -69,38 +74,55 @@ def sample_stream(
 
     Args:
         frames: with unit Gaussian noise as latents.
-        denoise: the network's prediction for the latents of a window, a timestep, and its conditions.
+        denoise: the network's prediction for the latents of a window, a timestep, its conditions, and the
+            deep features of its frames, where they are to be reused; and the deep features it has used.
         scheduler: one of diffusers'.
         progress: called after every call of `denoise`.
+        cache_interval: every how many steps deep features are made anew (Ma et al., 2024, DeepCache).
     """
 
-    def told(conditions: Sequence[C], latents: Tensor, timestep: Tensor) -> Tensor:
-        prediction = denoise(latents, timestep, conditions)
+    def step_of(window: Sequence[Frame[C, D]], step: int, latents: Tensor, timestep: Tensor) -> tuple:
+        deep = [frame.deep for frame in window if frame.deep is not None]
+        reused = deep if step % cache_interval else None
+        prediction, left = denoise(latents, timestep, [frame.conditions for frame in window], reused)
         if progress is not None:
             progress()
-        return prediction
+        last = (step + 1) % cache_interval == 0 or step + 1 == steps
+        return prediction, [None] * len(window) if last else left
 
-    def whole(window: Sequence[Frame[C]]) -> Sequence[Tensor]:
+    def whole(window: Sequence[Frame[C, D]]) -> Sequence[Tensor]:
         own = type(scheduler).from_config(scheduler.config)
-        conditions = [frame.conditions for frame in window]
-        return sample_latents(partial(told, conditions), own, _latents(window), steps).split(1, 2)
+        calls = count()
+
+        def told(latents: Tensor, timestep: Tensor) -> Tensor:
+            nonlocal window
+            prediction, left = step_of(window, next(calls), latents, timestep)
+            window = [replace(frame, deep=deep) for frame, deep in zip(window, left, strict=True)]
+            return prediction
+
+        return sample_latents(told, own, _latents(window), steps).split(1, 2)
 
     if not has_passes(scheduler):
-        yield from (latents for _, latents in slide(frames, whole, windows))
+        yield from (latents for _, latents in slide(frames, whole, windows, torch.lerp))
         return
 
     own = type(scheduler).from_config(scheduler.config)
     own.set_timesteps(steps)
 
-    def one_step(timestep: Tensor, window: Sequence[Frame[C]]) -> Sequence[Tensor]:
+    def one_step(step: int, timestep: Tensor, window: Sequence[Frame[C, D]]) -> Sequence[Frame[C, D]]:
         latents = _latents(window)
-        conditions = [frame.conditions for frame in window]
-        prediction = told(conditions, own.scale_model_input(latents, timestep), timestep)
-        return own.step(prediction, timestep, latents, return_dict=False)[0].split(1, 2)
+        scaled = own.scale_model_input(latents, timestep)
+        prediction, left = step_of(window, step, scaled, timestep)
+        done = own.step(prediction, timestep, latents, return_dict=False)[0].split(1, 2)
+        return [
+            replace(frame, latents=each, deep=deep)
+            for frame, each, deep in zip(window, done, left, strict=True)
+        ]
 
-    stream: Iterable[Frame[C]] = frames  # DDIM starts from unit noise
-    for timestep, shift in zip(own.timesteps, seam_shifts(windows, steps), strict=True):
-        stream = _pass(stream, partial(one_step, timestep), windows, shift)
+    stream: Iterable[Frame[C, D]] = frames  # DDIM starts from unit noise
+    shifts = seam_shifts(windows, steps)
+    for step, (timestep, shift) in enumerate(zip(own.timesteps, shifts, strict=True)):
+        stream = _pass(stream, partial(one_step, step, timestep), windows, shift)
     yield from (frame.latents for frame in stream)
 
 
@@ -117,14 +139,18 @@ def seam_shifts(windows: Windows, steps: int) -> list[int]:
 
 
 def _pass(
-    frames: Iterable[Frame[C]],
-    process: Callable[[Sequence[Frame[C]]], Sequence[Tensor]],
+    frames: Iterable[Frame[C, D]],
+    process: Callable[[Sequence[Frame[C, D]]], Sequence[Frame[C, D]]],
     windows: Windows,
     shift: int,
-) -> Iterator[Frame[C]]:
-    for frame, latents in slide(frames, process, windows, shift):
-        yield replace(frame, latents=latents)
+) -> Iterator[Frame[C, D]]:
+    yield from (made for _, made in slide(frames, process, windows, _fade, shift))
 
 
-def _latents(window: Sequence[Frame[Any]]) -> Float[Tensor, "1 c F h w"]:
+def _fade(old: Frame[C, D], new: Frame[C, D], weight: float) -> Frame[C, D]:
+    """Latents are faded; deep features are those of the newer window."""
+    return replace(new, latents=torch.lerp(old.latents, new.latents, weight))
+
+
+def _latents(window: Sequence[Frame[Any, Any]]) -> Float[Tensor, "1 c F h w"]:
     return torch.cat([frame.latents for frame in window], 2)

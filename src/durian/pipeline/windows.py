@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from torch import Tensor
-
 from durian.errors import DurianError
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,11 @@ class Windows:
 
 def slide(
     frames: Iterable[T],
-    process: Callable[[Sequence[T]], Sequence[Tensor]],
+    process: Callable[[Sequence[T]], Sequence[R]],
     windows: Windows,
+    fade: Callable[[R, R, float], R],
     shift: int = 0,
-) -> Iterator[tuple[T, Tensor]]:
+) -> Iterator[tuple[T, R]]:
     """Process frames in windows, and give out each with its result as soon as no window will change it.
 
     Every window reaches back to its full length, the last one too, so that all have one shape.
@@ -77,11 +77,12 @@ def slide(
     Args:
         frames: read as they are needed.
         process: a result for each frame of a window.
+        fade: an old and a new result of a frame, and the new one's weight, to what is given out.
         shift: where given, by how much the second window moves on in place of the stride. It moves all
             borders after it, so that the seams of several passes lie at different frames.
     """
     seen: deque[T] = deque(maxlen=windows.length)
-    pending: list[tuple[T, Tensor]] = []
+    pending: list[tuple[T, R]] = []
     new, due = 0, windows.stride if windows.grows else windows.length
     moves = shift or windows.stride
     for frame in frames:
@@ -89,24 +90,28 @@ def slide(
         new += 1
         if new < due:
             continue
-        made = _renew(pending, list(seen), process(list(seen)), new)
+        made = _renew(pending, list(seen), process(list(seen)), new, fade)
         settled = len(made) - min(windows.fade, len(made))
         pending = made[settled:]
         new, due, moves = 0, moves, windows.stride
         yield from made[:settled]
     if new:
-        pending = _renew(pending, list(seen), process(list(seen)), new)
+        pending = _renew(pending, list(seen), process(list(seen)), new, fade)
     yield from pending
 
 
 def _renew(
-    pending: list[tuple[T, Tensor]], window: list[T], results: Sequence[Tensor], new: int
-) -> list[tuple[T, Tensor]]:
+    pending: list[tuple[T, R]],
+    window: list[T],
+    results: Sequence[R],
+    new: int,
+    fade: Callable[[R, R, float], R],
+) -> list[tuple[T, R]]:
     """The pending results faded over to the new ones, and after them the results of the new frames."""
     count = len(pending)
     made = list(zip(window, results, strict=True))[len(window) - count - new :]
     for index, (_, old) in enumerate(pending):
         weight = math.sin(math.pi / 2 * (index + 0.5) / count) ** 2
         frame, result = made[index]
-        made[index] = (frame, old + weight * (result - old))
+        made[index] = (frame, fade(old, result, weight))
     return made
