@@ -27,8 +27,9 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from durian.evaluation.case_files import CaseFiles, attribute_region
+from durian.evaluation.case_files import CaseFiles
 from durian.evaluation.statistics import Interval, interval, paired
+from durian.labels import attribute_region
 from durian.portrait.aligner import ALIGNERS, weigh
 from durian.portrait.alignment_evidence import evidence
 from durian.portrait.head_proxy import Head

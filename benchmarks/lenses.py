@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from durian.evaluation.case_files import attribute_region, lens_region
+from durian.labels import attribute_region, lens_region
 from durian.portrait.lenses import attribute_alone
 from durian.synth.attributes import sample_glasses
 from durian.synth.model import build

@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from mask_people import People
 
+from durian.labels import Label
 from durian.portrait.attributes import ATTRIBUTES
 from durian.portrait.face_frame import FaceFrame
 from durian.portrait.line_contrast import line_contrast
 from durian.portrait.mask_evidence import GRID, MaskFrame, evidence
-from durian.synth.parts import Label
 
 Segment = Callable[[np.ndarray], np.ndarray]
 

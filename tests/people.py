@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from durian.data.clips import ATTRIBUTE_LABELS, Clip
+from durian.data.clips import Clip
+from durian.labels import ATTRIBUTE_LABELS
 from durian.portrait.geometry import face_template
 from durian.synth.render import Rendered
 

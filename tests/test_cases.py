@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from durian.errors import DurianError
-from durian.evaluation.case_files import CaseFiles, attribute_region, regions
+from durian.evaluation.case_files import CaseFiles, regions
 from durian.evaluation.cases import CaseOptions, case_trials, load_case
+from durian.labels import attribute_region
 from durian.portrait.geometry import similarity_matrix, warp_image
 from durian.synth.benchmark import write_benchmark
 from worlds import SIZE, save_landmarks, write_case, write_world

@@ -14,9 +14,9 @@ from durian.data.clips import Clip, read_clips
 from durian.data.mask_bank import MaskBank
 from durian.data.mask_folder import read_mask_bank
 from durian.data.reconstruction import ReconstructionSampler, bank_of_clips
-from durian.evaluation.case_files import attribute_region
 from durian.evaluation.cases import CaseOptions, load_case
 from durian.evaluation.videos import self_trials
+from durian.labels import LENS_BIT, attribute_region
 from durian.portrait.keypoints import LEFT_EYE, RIGHT_EYE
 from durian.portrait.lenses import attribute_alone, lens_openings
 from durian.portrait.prepare import prepare_references
@@ -26,7 +26,6 @@ from durian.synth.performance import FrameState
 from durian.synth.person import sample_person
 from durian.synth.recipes import wear
 from durian.synth.render import Rendered, render
-from durian.synth.shading import LENS_BIT
 from durian.video import write_video
 from people import dressed, write_labelled_shard
 

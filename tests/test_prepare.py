@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durian.data.clips import ATTRIBUTE_LABELS, attribute_mask
 from durian.errors import DurianError
+from durian.labels import ATTRIBUTE_LABELS, attribute_region
 from durian.portrait.crop import EYE_DISTANCE, FaceCrop
 from durian.portrait.geometry import face_template
 from durian.portrait.landmarks import FaceBox
@@ -380,7 +380,7 @@ def test_labels_are_what_clips_read() -> None:
     for name, rows in (("hat", slice(0, 8)), ("hair", slice(8, 12)), ("glasses", slice(12, 18))):
         expected = np.zeros((4, 32, 32), bool)
         expected[:, rows] = True
-        np.testing.assert_array_equal(attribute_mask(labels, name), expected)
+        np.testing.assert_array_equal(attribute_region(labels, name), expected)
 
 
 def test_an_attribute_that_comes_and_goes_is_left_out() -> None:

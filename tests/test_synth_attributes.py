@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from durian.labels import Label
 from durian.synth.attributes import (
     Attributes,
     Glasses,
@@ -30,7 +31,7 @@ from durian.synth.attributes.hair_build import padding
 from durian.synth.attributes.lens_shapes import SHAPES
 from durian.synth.head import Head
 from durian.synth.identity import Identity, sample_identity
-from durian.synth.parts import AttributeParts, Binding, Label
+from durian.synth.parts import AttributeParts, Binding
 
 MODULES = {
     "hair": hair,

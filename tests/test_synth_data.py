@@ -15,8 +15,9 @@ import pytest
 from durian.cli import main
 from durian.data.clips import read_clips
 from durian.errors import DurianError
-from durian.evaluation.case_files import CaseFiles, attribute_region
+from durian.evaluation.case_files import CaseFiles
 from durian.evaluation.cases import CaseOptions, load_case
+from durian.labels import attribute_region
 from durian.synth import benchmark, dataset
 from durian.synth.attributes import beard, glasses, hair, hat
 from durian.synth.benchmark import recipe, write_benchmark

@@ -12,18 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durian.errors import DurianError
+from durian.labels import LENS_BIT, Label
 from durian.synth.attributes import Attributes, sample_attributes
 from durian.synth.dynamics import lagging_poses
 from durian.synth.head import Head
 from durian.synth.identity import sample_identity
 from durian.synth.model import Model, build
-from durian.synth.parts import Label
 from durian.synth.performance import FrameState, Performance, sample_performance
 from durian.synth.person import Person, sample_person
 from durian.synth.pose import HeadPose
 from durian.synth.render import Rendered, render
 from durian.synth.serialise import from_json, to_json
-from durian.synth.shading import LENS_BIT
 
 SIZE = 48
 SEEDS = (2, 5, 9, 18)

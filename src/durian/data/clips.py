@@ -14,12 +14,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from webdataset.compat import WebDataset
 
 from durian.errors import DurianError
+from durian.labels import ATTRIBUTE_LABELS, LENS_BIT, attribute_region, lens_region
 from durian.portrait.lenses import LensEvidence, are_clear, lens_openings
-
-LENS_BIT = 128
-"""Bit of a label that says: seen through an eyeglass lens."""
-
-ATTRIBUTE_LABELS = {"hair": 4, "glasses": 7, "beard": 6, "hat": 8}
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,6 @@ class Clip:
         """The attribute's mask in a frame; of glasses the frame alone, whatever their lenses."""
         mask = self.masks[attribute][frame]
         return mask if attribute != "glasses" or self.lenses is None else mask & ~self.lenses[frame]
-
-
-def attribute_mask(labels: UInt8[np.ndarray, "*F H W"], attribute: str) -> Bool[np.ndarray, "*F H W"]:
-    """The mask of an attribute in label images; that of glasses is frame and lens."""
-    mask = (labels & (LENS_BIT - 1)) == ATTRIBUTE_LABELS[attribute]
-    if attribute == "glasses":
-        mask |= (labels & LENS_BIT) > 0
-    return mask
 
 
 def read_clips(
@@ -126,7 +114,7 @@ def _frames(sample: dict[str, bytes], name: str, image: str, label: str, points:
     frames = np.stack([_image(sample[f"{image}{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
     labels = np.stack([_image(sample[f"{label}{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
     landmarks = _array(sample[points]).astype(np.float32)
-    masks = {attribute: attribute_mask(labels, attribute) for attribute in ATTRIBUTE_LABELS}
+    masks = {attribute: attribute_region(labels, attribute) for attribute in ATTRIBUTE_LABELS}
     worn = {key: mask for key, mask in masks.items() if mask.any()}
     lenses = None
     if "glasses" in worn:
@@ -141,9 +129,9 @@ def _lenses(
     landmarks: Float[np.ndarray, "F 478 3"],
 ) -> Bool[np.ndarray, "F H W"]:
     """From labels that know of lenses; else, as of real videos, within the rims around the eyes."""
-    known = (labels & LENS_BIT) > 0
+    known = labels >= LENS_BIT
     if known.any():
-        return known & ((labels & (LENS_BIT - 1)) != ATTRIBUTE_LABELS["glasses"])
+        return lens_region(labels)
     lenses = np.zeros_like(glasses)
     for index in np.flatnonzero(np.isfinite(landmarks).all((1, 2)) & glasses.any((1, 2))):
         lenses[index] = lens_openings(glasses[index].astype(np.float32), frames[index], landmarks[index])

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from durian.data.clips import ATTRIBUTE_LABELS, Clip, attribute_mask
+from durian.data.clips import Clip
 from durian.errors import DurianError
+from durian.labels import ATTRIBUTE_LABELS, attribute_region
 
 MANIFEST = "outpainted.json"
 
@@ -96,6 +97,6 @@ class OutpaintedFrames:
         image[inside] = clip.frames[frame]  # not what a lossy file kept of it
         masks = {}
         for name in ATTRIBUTE_LABELS:
-            masks[name] = attribute_mask(labels, name)
+            masks[name] = attribute_region(labels, name)
             masks[name][inside] = clip.masks[name][frame] if name in clip.masks else False
         return View(image, self.margin, masks, clip.landmarks[frame] + (self.margin, self.margin, 0))

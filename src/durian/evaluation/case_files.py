@@ -14,12 +14,10 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from durian.errors import DurianError
+from durian.labels import Label, attribute_region, pixel_classes
 from durian.portrait.attributes import check_attribute
 
-# A label map's low seven bits are the class of the pixel, its high bit says "behind an eyeglass lens".
-ATTRIBUTE_CLASS = {"hair": 4, "beard": 6, "glasses": 7, "hat": 8}
-_FACE_CLASSES = (1, 2, 3, 5, 6, 11)  # skin, eyes, mouth, brows, beard, paint
-_CLASS_BITS, _LENS_BIT = 0x7F, 0x80
+_FACE_CLASSES = (Label.SKIN, Label.EYES, Label.MOUTH, Label.BROW, Label.BEARD, Label.PAINT)
 
 SECOND = "attribute_b"
 """The file of an interpolation's second donor."""
@@ -28,23 +26,12 @@ SECOND = "attribute_b"
 MIN_SIZE = 32
 
 
-def attribute_region(labels: UInt8[np.ndarray, "*F H W"], attribute: str) -> Bool[np.ndarray, "*F H W"]:
-    """Where the attribute is in label maps; for glasses, the frame and what is seen through the lenses."""
-    region = (labels & _CLASS_BITS) == ATTRIBUTE_CLASS[attribute]
-    return region | ((labels & _LENS_BIT) != 0) if attribute == "glasses" else region
-
-
-def lens_region(labels: UInt8[np.ndarray, "*F H W"]) -> Bool[np.ndarray, "*F H W"]:
-    """What is seen through eyeglass lenses in label maps."""
-    return ((labels & _LENS_BIT) != 0) & ((labels & _CLASS_BITS) != ATTRIBUTE_CLASS["glasses"])
-
-
 def regions(
     labels: UInt8[np.ndarray, "F H W"], attributes: tuple[str, ...]
 ) -> dict[str, Bool[np.ndarray, "F H W"]]:
     """The parts of the answer that are scored apart: the attributes, the face without them, the rest."""
     worn = np.any([attribute_region(labels, name) for name in attributes], axis=0)
-    face = np.isin(labels & _CLASS_BITS, _FACE_CLASSES) & ~worn
+    face = np.isin(pixel_classes(labels), _FACE_CLASSES) & ~worn
     return {"attribute": worn, "face": face, "rest": ~worn & ~face}
 
 

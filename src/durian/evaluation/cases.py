@@ -17,12 +17,11 @@ from durian.errors import DurianError
 from durian.evaluation.case_files import (
     CaseFiles,
     Picture,
-    attribute_region,
-    lens_region,
     read_description,
     regions,
 )
 from durian.evaluation.trial import Request, Trial, TrialRef
+from durian.labels import Label, attribute_region, lens_region, pixel_classes
 from durian.portrait.aligner import ALIGNERS
 from durian.portrait.geometry import face_template, fit_similarity, rotation_angle, transform_points
 from durian.portrait.inputs import AnimationInputs, Reference
@@ -247,7 +246,7 @@ def _light_gap(case: CaseFiles) -> float:
 
 
 def _skin(picture: Picture) -> float:
-    skin = picture.image[(picture.labels & 0x7F) == 1]
+    skin = picture.image[pixel_classes(picture.labels) == Label.SKIN]
     return float(skin.mean()) if skin.size else 0.0
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from durian.data.clips import ATTRIBUTE_LABELS
+from durian.labels import ATTRIBUTE_LABELS
 
 # From the back to the front: where two masks overlap, the nearer one is what is seen.
 _ORDER = ("hair", "beard", "hat", "glasses")

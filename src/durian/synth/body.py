@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from durian.labels import Label
 from durian.synth.expression import Rig
 from durian.synth.head import Head, grid_triangles
 from durian.synth.identity import Identity
-from durian.synth.parts import Binding, Label, Material, Mesh, Strands
+from durian.synth.parts import Binding, Material, Mesh, Strands
 from durian.synth.scene import Clothes
 
 EYEBALL_GAP = 0.026  # by which the lids stand before the eyeball

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 from numba import njit
 
+from durian.labels import Label
 from durian.synth.attributes import build_attributes
 from durian.synth.body import BodyPart, build_body, build_brows, lid_triangles
 from durian.synth.expression import Rig
@@ -17,7 +18,7 @@ from durian.synth.head import Head
 from durian.synth.head_grid import coarse_triangles, coarse_vertices, spread_coarse, weld_seam
 from durian.synth.landmarks import LandmarkRig
 from durian.synth.occlusion import bake_occlusion
-from durian.synth.parts import AttributeParts, Binding, Label, Material, Mesh, Painted, Strands
+from durian.synth.parts import AttributeParts, Binding, Material, Mesh, Painted, Strands
 from durian.synth.person import Person
 from durian.synth.pose import vertex_normals
 from durian.synth.skin import NO_OWNER, SkinTexture, bake_skin

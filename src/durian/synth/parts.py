@@ -13,23 +13,7 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Float32, Int32
 
-
-class Label(IntEnum):
-    """Class of a pixel in a label image."""
-
-    BACKGROUND = 0
-    SKIN = 1
-    EYES = 2
-    MOUTH = 3
-    HAIR = 4
-    BROW = 5
-    BEARD = 6
-    GLASSES = 7
-    HAT = 8
-    CLOTHES = 9
-    EARRINGS = 10
-    PAINT = 11
-    SCARF = 12
+from durian.labels import Label
 
 
 class Material(IntEnum):

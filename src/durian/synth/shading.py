@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
+from durian.labels import LENS_BIT, Label
 from durian.synth.fields import INLINE, JIT
 from durian.synth.lighting import light_hair, light_surface, lit_share, tone
 from durian.synth.materials import (
@@ -17,7 +18,7 @@ from durian.synth.materials import (
     straw_shade,
     tooth_shade,
 )
-from durian.synth.parts import Label, Material
+from durian.synth.parts import Material
 from durian.synth.skin import FINENESS, NO_OWNER
 
 SKIN, EYE, TEETH, TONGUE, CLOTH = (
@@ -32,7 +33,6 @@ STRAW, LEATHER, GEM = int(Material.STRAW), int(Material.LEATHER), int(Material.G
 # Columns of the sums that a pixel keeps for every part in it.
 COUNT, X, Y, NEAR, NX, NY, NZ, RED, GREEN, BLUE, AO, GLOSS, GLINT, TX, TY, TZ = range(16)
 MOST_PARTS = 8  # in one pixel; what goes beyond is shaded with the last
-LENS_BIT = 128
 HAIR = int(Label.HAIR)
 
 # What a pixel keeps of its hair until that of its neighbours is known.

@@ -9,6 +9,7 @@ from itertools import count
 import numpy as np
 from jaxtyping import UInt8
 
+from durian.labels import LENS_BIT, pixel_classes
 from durian.synth.attributes import Attributes
 from durian.synth.attributes import beard as beard_module
 from durian.synth.attributes import glasses as glasses_module
@@ -149,8 +150,8 @@ def arrange(tiles: Sequence[np.ndarray], columns: int) -> UInt8[np.ndarray, "H W
 
 def draw_labels(frame: Rendered) -> UInt8[np.ndarray, "S S 3"]:
     """A label image in colours; what lies behind a lens is bluish."""
-    picture = LABEL_COLOURS[frame.labels & 0x7F]
-    lens = (frame.labels & 0x80) > 0
+    picture = LABEL_COLOURS[pixel_classes(frame.labels)]
+    lens = frame.labels >= LENS_BIT
     picture[lens] = picture[lens] // 2 + np.array((20, 50, 120), np.uint8)
     return picture
 

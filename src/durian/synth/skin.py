@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numba import njit
 
+from durian.labels import Label
 from durian.synth.body import brow_curve
 from durian.synth.fields import INLINE, JIT
 from durian.synth.head import Head
-from durian.synth.parts import Label, Painted
+from durian.synth.parts import Painted
 
 FINENESS = 2  # texels a grid cell
 NO_OWNER = 255

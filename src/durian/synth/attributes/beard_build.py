@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from durian.labels import Label
 from durian.synth.attributes.beard import Beard
 from durian.synth.attributes.colours import scaled, strand_colours
 from durian.synth.attributes.scalp import painted, smoothstep, speckle, texture_grid
 from durian.synth.fields import CENTRE_Y
-from durian.synth.parts import AttributeParts, Binding, Label, Material, Strands
+from durian.synth.parts import AttributeParts, Binding, Material, Strands
 
 if TYPE_CHECKING:
     from durian.synth.head import Head

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from durian.labels import Label
 from durian.synth.attributes.colours import Colour
 from durian.synth.attributes.earrings import Earrings
 from durian.synth.attributes.meshes import mesh, sphere, tube
-from durian.synth.parts import AttributeParts, Binding, Label, Material, Mesh
+from durian.synth.parts import AttributeParts, Binding, Material, Mesh
 
 if TYPE_CHECKING:
     from durian.synth.head import Head

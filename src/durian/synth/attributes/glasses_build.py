@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from durian.labels import Label
 from durian.synth.attributes.colours import Colour, mix, scaled
 from durian.synth.attributes.glasses import Glasses
 from durian.synth.attributes.lens_shapes import SHAPES, LensShape, outline
 from durian.synth.attributes.meshes import grid_triangles, merged, mesh, smooth_path, tube
 from durian.synth.fields import CENTRE_Y
-from durian.synth.parts import AttributeParts, Binding, Label, Material, Mesh
+from durian.synth.parts import AttributeParts, Binding, Material, Mesh
 
 if TYPE_CHECKING:
     from durian.synth.head import Head

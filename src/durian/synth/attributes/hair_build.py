@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from durian.labels import Label
 from durian.synth.attributes import growth
 from durian.synth.attributes.braided import BRAIDED, Braided, braid_hair
 from durian.synth.attributes.ceiling import Ceiling
@@ -22,7 +23,7 @@ from durian.synth.attributes.scalp import (
     speckle,
     texture_grid,
 )
-from durian.synth.parts import AttributeParts, Binding, Label, Material, Painted, Strands
+from durian.synth.parts import AttributeParts, Binding, Material, Painted, Strands
 
 if TYPE_CHECKING:
     from durian.synth.head import Head

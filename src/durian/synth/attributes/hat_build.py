@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from durian.labels import Label
 from durian.synth.attributes.colours import Colour, mix, scaled
 from durian.synth.attributes.hat import Hat
 from durian.synth.attributes.hat_forms import Fit, longitudes, rim_height, shell, turned, visor
 from durian.synth.attributes.meshes import grid, mesh, sphere
-from durian.synth.parts import AttributeParts, Binding, Label, Material, Mesh
+from durian.synth.parts import AttributeParts, Binding, Material, Mesh
 
 if TYPE_CHECKING:
     from durian.synth.head import Head

@@ -7,9 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
+from durian.labels import Label
 from durian.synth.attributes.colours import Colour
 from durian.synth.fields import JIT, SKH, skull_distance
-from durian.synth.parts import Binding, Label, Material, Mesh
+from durian.synth.parts import Binding, Material, Mesh
 
 Array = np.ndarray
 SKULL_CENTRE = (0.0, 0.28, -0.12)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from durian.labels import Label
 from durian.synth.attributes.paint import Paint
 from durian.synth.attributes.scalp import smoothstep
-from durian.synth.parts import AttributeParts, Label, Painted
+from durian.synth.parts import AttributeParts, Painted
 
 if TYPE_CHECKING:
     from durian.synth.head import Head

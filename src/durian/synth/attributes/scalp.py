@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
+from durian.labels import Label
 from durian.synth.attributes.colours import Colour
 from durian.synth.fields import CENTRE_Y, JIT, skull_distance
-from durian.synth.parts import Label, Painted
+from durian.synth.parts import Painted
 
 if TYPE_CHECKING:
     from durian.synth.head import Head

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from durian.labels import Label
 from durian.synth.attributes.growth import clothes_height
 from durian.synth.attributes.meshes import grid, mesh, sphere
 from durian.synth.attributes.scarf import Scarf
-from durian.synth.parts import AttributeParts, Binding, Label, Material, Mesh
+from durian.synth.parts import AttributeParts, Binding, Material, Mesh
 
 if TYPE_CHECKING:
     from durian.synth.head import Head
