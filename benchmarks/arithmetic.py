@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from durian.models.autoencoder import decode_latents, latent_channels, spatial_factor
@@ -43,6 +44,7 @@ def main(
     fps: Annotated[float, typer.Option(help="Frames a second that are wanted.")] = 25.0,
     peak: Annotated[float, typer.Option(help="Of the machine, in TFLOP/s.")] = 989.0,
     attributes: int = 1,
+    tiny_decoder: Annotated[bool, typer.Option("--tiny-decoder", help="TAESD's in the VAE's place.")] = False,
     cache_interval: Annotated[int, typer.Option(help="Of steps in which all layers run.")] = 1,
 ) -> None:
     """Print GFLOPs by part, and the share of the machine's peak that the wanted speed takes."""
@@ -86,7 +88,8 @@ def main(
         given = flops(keypoints) / frames
         step = flops(lambda: networks.predict(*told)) / frames
         outer = flops(lambda: networks.predict(*told, deep=deep)) / frames
-        decoded = flops(lambda: decode_latents(networks.vae, latents[:, :, 0]))
+        decoder = AutoencoderTiny() if tiny_decoder else networks.vae
+        decoded = flops(lambda: decode_latents(decoder, latents[:, :, 0]))
     repeated = windows.length / windows.stride  # frames that two windows share are computed twice
     full = len(range(0, steps, cache_interval))
     frame = given + (full * step + (steps - full) * outer) * repeated + decoded

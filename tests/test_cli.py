@@ -50,6 +50,9 @@ class FakePipeline:
         inputs = AnimationInputs(portrait, attributes, keypoints)
         yield from self.animate(inputs, progress=lambda done, _: progress(done), **options)
 
+    def use_decoder(self, source: str) -> None:
+        self.decoder = source
+
     def network_calls(self, frames: int, steps: int | None) -> int:
         return 1
 
@@ -139,6 +142,7 @@ def test_animate_writes_the_video(pipeline: FakePipeline, tmp_path: Path, capfd)
     output = tmp_path / "out.mp4"
     masks = [f"hair={SAMPLES / 'hair_mask.png'}"]
     options = {"steps": "2", "seed": "5", "portrait_scale": "1.5", "attribute_scale": "2"}
+    options |= {"cache_interval": "3", "decoder": "owner/small"}
     portrait_mask = str(SAMPLES / "portrait_mask.png")
     assert main(_arguments(output, attribute_mask=masks, portrait_mask=portrait_mask, **options)) == 0
     captured = capfd.readouterr()
@@ -153,6 +157,7 @@ def test_animate_writes_the_video(pipeline: FakePipeline, tmp_path: Path, capfd)
     assert list(call["inputs"].attributes) == ["hair"]
     asked = (call["num_inference_steps"], call["seed"], call["portrait_scale"], call["attribute_scale"])
     assert asked == (2, 5, 1.5, 2.0)
+    assert (call["cache_interval"], pipeline.decoder) == (3, "owner/small")
 
 
 def test_animate_warns_before_the_work(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
@@ -231,6 +236,7 @@ REFUSED_AT_ONCE: dict[str, tuple[dict[str, Any], str]] = {
     "output is a picture": ({"output": "{}/out/out.png"}, ".mp4"),
     "output is a folder with files": ({"output": "{}"}, "not empty"),
     "no steps": ({"steps": "0"}, "--steps"),
+    "no step in full": ({"cache_interval": "0"}, "--cache-interval"),
     "half a step": ({"steps": "0.5"}, "--steps"),
     "no frames": ({"frames": "0"}, "--frames"),
     "negative seed": ({"seed": "-1"}, "--seed"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import AutoencoderTiny, DDIMScheduler
 from safetensors.torch import load_file, save_file
 
 from durian.errors import DurianError
@@ -281,6 +281,35 @@ def test_sd15_builds_from_its_sources_animates_and_round_trips(sources, tmp_path
     frames = pipeline.animate(inputs)
     pipeline.save_pretrained(tmp_path / "model")
     assert (DurianPipeline.from_pretrained(tmp_path / "model", device="cpu").animate(inputs) == frames).all()
+
+
+def test_a_small_decoder_takes_the_place_of_the_autoencoders(sources, pipeline, tmp_path: Path):
+    torch.manual_seed(0)
+    tiny = AutoencoderTiny(
+        encoder_block_out_channels=(4, 4),
+        decoder_block_out_channels=(4, 4),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    )
+    tiny.save_pretrained(tmp_path / "tiny")
+    networks = build_sd15(sources, **SD15_OPTIONS)
+    scheduler = DDIMScheduler(beta_schedule="linear", clip_sample=False)
+    large = DurianPipeline(networks, scheduler, size=16, sampling_steps=2)
+    inputs = tiny_inputs(2, size=16)
+    frames = large.animate(inputs)
+    latents = torch.cat(list(large.latents_iter(inputs.portrait, inputs.attributes, inputs.keypoints)), 2)
+    large.use_decoder(tmp_path / "tiny")
+    got = large.animate(inputs)
+    with torch.no_grad():
+        wanted = tiny.eval().decode(latents[0].transpose(0, 1)).sample.clamp(-1, 1)
+    pixels = ((wanted + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    assert (got == pixels).all()
+    assert (got != frames).any()
+
+    with pytest.raises(DurianError, match="does not fit: its latents have 4 channels for 2×2 pixels, this"):
+        pipeline.use_decoder(tmp_path / "tiny")
+    with pytest.raises(DurianError, match="cannot load the decoder"):
+        large.use_decoder(tmp_path / "nowhere")
 
 
 def test_sd15_refuses_sources_that_do_not_fit(sources, tmp_path: Path):

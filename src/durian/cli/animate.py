@@ -37,6 +37,7 @@ from durian.cli.options import (
     CacheInterval,
     Checkpoint,
     Compile,
+    Decoder,
     Device,
     Dtype,
     Frames,
@@ -107,6 +108,7 @@ def animate(
     device: Device = None,
     dtype: Dtype = Precision.fp32,
     compile: Compile = False,
+    decoder: Decoder = None,
 ) -> None:
     """Animate a portrait that wears attributes from other pictures and follows a video's motion."""
     attribute_files = parse_files(attribute, "--attribute")
@@ -144,7 +146,7 @@ def animate(
         from durian.portrait.tracking import FaceTracker
         from durian.portrait.warnings import SeenFrames, driving_warnings, reference_warnings
 
-        pipeline = load_pipeline(checkpoint, device, dtype, compile)
+        pipeline = load_pipeline(checkpoint, device, dtype, compile, decoder)
         references = prepare_references(
             portrait_image,
             attributes,

@@ -33,6 +33,15 @@ CacheInterval = Annotated[
         "than 1, which is exact.",
     ),
 ]
+Decoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Folder or hub id of a small decoder of the checkpoint's latents (madebyollin/taesd for sd15): "
+        "faster, with less detail.",
+        show_default="the checkpoint's own",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of the noise: the same seed gives the same result.")]
 Frames = Annotated[
     int | None, typer.Option(min=1, help="Use only the first N driving frames.", show_default="all")
@@ -59,7 +68,9 @@ Compile = Annotated[
 ]
 
 
-def load_pipeline(checkpoint: str, device: str | None, dtype: Precision, compile: bool) -> DurianPipeline:
+def load_pipeline(
+    checkpoint: str, device: str | None, dtype: Precision, compile: bool, decoder: str | None
+) -> DurianPipeline:
     """The pipeline of a checkpoint, as these options ask for it."""
     import torch
 
@@ -67,6 +78,8 @@ def load_pipeline(checkpoint: str, device: str | None, dtype: Precision, compile
 
     kinds = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
     pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[dtype])
+    if decoder is not None:
+        pipeline.use_decoder(decoder)
     if compile:
         typer.echo("The network is compiled: the first frames take minutes, the others less time.", err=True)
         pipeline.compile()

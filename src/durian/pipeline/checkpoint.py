@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from durian import models
 from durian.errors import DurianError
+from durian.models.autoencoder import latent_channels, spatial_factor
 from durian.models.denoising_unet import DenoisingUNet, load_strictly, own_config
 from durian.models.networks import COMPONENTS, OPTIONAL_COMPONENTS, Networks
 from durian.models.presets import PRESETS, Preset
@@ -241,6 +242,27 @@ def load_motion_adapter(sources: dict[str, str] | None = None) -> MotionAdapter:
         return _from_diffusers(MotionAdapter, source)
     except (OSError, ValueError, SafetensorError) as error:
         raise DurianError(f"cannot load motion modules: {str(error).strip().splitlines()[0]}") from error
+
+
+def load_decoder(source: str | Path, vae: Any) -> AutoencoderTiny:
+    """A small decoder of the latents of `vae` (Bohan, 2023, TAESD), from a folder or a hub id.
+
+    Raises:
+        DurianError: it is not there, or is of other latents.
+    """
+    try:
+        decoder = _from_diffusers(AutoencoderTiny, str(source))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DurianError(
+            f"cannot load the decoder {source}: {str(error).strip().splitlines()[0]}"
+        ) from error
+    wanted, got = ((latent_channels(each), spatial_factor(each)) for each in (vae, decoder))
+    if wanted != got:
+        raise DurianError(
+            f"the decoder {source} does not fit: its latents have {got[0]} channels for {got[1]}×{got[1]} "
+            f"pixels, this checkpoint's {wanted[0]} for {wanted[1]}×{wanted[1]}"
+        )
+    return decoder
 
 
 def _from_diffusers(cls: Any, source: str, **kwargs: Any) -> Any:

@@ -22,6 +22,7 @@ from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.pipeline.checkpoint import (
+    load_decoder,
     load_networks,
     load_scheduler,
     read_index,
@@ -88,6 +89,7 @@ class DurianPipeline:
         self.scheduler = scheduler
         self.size = size
         self.sampling_steps = sampling_steps
+        self._decoder = networks.vae
         self._predict: Callable[..., tuple[Tensor, DeepFeatures]] = networks.predict
 
     @classmethod
@@ -120,6 +122,19 @@ class DurianPipeline:
     def compile(self) -> None:
         """Compile DNet: the first window then takes minutes, and those after it less time (docs/speed.md)."""
         self._predict = CompiledPredict(self.networks)
+
+    def use_decoder(self, source: str | Path) -> None:
+        """Decode frames with a small decoder of the same latents, for example `madebyollin/taesd` for `sd15`:
+        in an eighteenth of the products, at some cost of detail (docs/speed.md).
+
+        Args:
+            source: a folder or a hub id of diffusers' `AutoencoderTiny`.
+
+        Raises:
+            DurianError: it is not there, or is of other latents.
+        """
+        decoder = load_decoder(source, self.networks.vae)
+        self._decoder = decoder.to(self.device, self.dtype).eval().requires_grad_(False)
 
     @property
     def device(self) -> torch.device:
@@ -383,7 +398,7 @@ class DurianPipeline:
             yield torch.randn(shape, generator=generator).to(self.device)
 
     def _decode(self, latents: Float[Tensor, "1 c 1 h w"]) -> UInt8[np.ndarray, "H W 3"]:
-        image = decode_latents(self.networks.vae, latents[:, :, 0].to(self.dtype))[0].float()
+        image = decode_latents(self._decoder, latents[:, :, 0].to(self.dtype))[0].float()
         return ((image + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
 
 
