@@ -5,7 +5,7 @@
     uv run python benchmarks/speed.py sd15 --device cuda --dtype bf16 --frames 16
 
 Both run in turn in this process on the same inputs; ratios are medians over the rounds, and they are what to
-compare: seconds depend on what else the machine does. CPU times are processor times. Memory is that of all
+compare: seconds, and frames a second, depend on what else the machine does. CPU times are processor times. Memory is that of all
 tensors alive at once beyond the weights, counted in a run apart (on a GPU: the allocator's peak). FLOPs are
 torch's count of products, two for a multiply-add.
 """
@@ -219,6 +219,7 @@ def compare(
         f"{mine.flops / frames / 1e9:.1f}",
         f"{per_frame * 1e3:.0f}",
         f"{reached:.0%}",
+        f"{frames / statistics.median(mine.wall):.1f}",
     )
 
 
@@ -252,7 +253,7 @@ def main(
     torch.set_num_threads(threads)
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
     columns = ("model", "steps", "scale", "frames differ", "time", "wall time", "memory", "FLOPs")
-    own = ("GFLOP/frame", "ms/frame", "of matmul")
+    own = ("GFLOP/frame", "ms/frame", "of matmul", "frames/s")
     table = Table(*columns, *own, title="yardstick ÷ durian, then durian", title_justify="left")
     for model in models:
         for each in scale or [1.0, 1.5]:
