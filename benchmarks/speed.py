@@ -5,9 +5,9 @@
     uv run python benchmarks/speed.py sd15 --device cuda --dtype bf16 --frames 16
 
 Both run in turn in this process on the same inputs; ratios are medians over the rounds, and they are what to
-compare: seconds, and frames a second, depend on what else the machine does. CPU times are processor times. Memory is that of all
-tensors alive at once beyond the weights, counted in a run apart (on a GPU: the allocator's peak). FLOPs are
-torch's count of products, two for a multiply-add.
+compare: seconds, and frames a second, depend on what else the machine does. CPU times are processor times.
+Memory is that of all tensors alive at once beyond the weights, counted in a run apart (on a GPU: the
+allocator's peak). FLOPs are torch's count of products, two for a multiply-add.
 """
 
 from __future__ import annotations
