@@ -173,8 +173,8 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 80 cases of `single`, 1 step: PSNR 20.72, in the attribute 17.24 (warp and paste 17.71 / 15.26), by
-# `durian evaluate cases cases --split single`: docs/results.md. Training took 850 minutes of a core or two in
+# 80 cases of `single`, 1 step: PSNR 20.74, in the attribute 17.34 (warp and paste 17.71 / 15.26), by
+# `durian evaluate cases cases --split single`: docs/results.md. Training took 940 minutes of a core or two in
 # several runs, of which configs/mini-*.yaml are the last: docs/mini.md.
 MINI = Preset(
     size=128,
