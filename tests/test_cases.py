@@ -15,7 +15,7 @@ from PIL import Image
 from durian.errors import DurianError
 from durian.evaluation.case_files import CaseFiles, regions
 from durian.evaluation.cases import CaseOptions, case_trials, load_case
-from durian.labels import attribute_region
+from durian.labels import attribute_region, lens_region
 from durian.portrait.geometry import similarity_matrix, warp_image
 from durian.synth.benchmark import write_benchmark
 from worlds import SIZE, save_landmarks, write_case, write_world
@@ -28,11 +28,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_world(tmp_path_factory.mktemp("world"))
 
 
-def test_attribute_region_reads_class_and_lens_bits() -> None:
+def test_regions_read_class_and_lens_bits() -> None:
     labels = np.array([[4, 7, 8, 6], [2 | 128, 4 | 128, 7 | 128, 0]], np.uint8)
     assert attribute_region(labels, "glasses").tolist() == [[0, 1, 0, 0], [1, 1, 1, 0]]
     assert attribute_region(labels, "hair").tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
     assert attribute_region(labels, "hat").tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
+    assert lens_region(labels).tolist() == [[0, 0, 0, 0], [1, 1, 0, 0]]
 
 
 @settings(max_examples=25, deadline=None)

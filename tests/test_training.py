@@ -18,7 +18,6 @@ from durian.data.clips import Clip, read_clips
 from durian.data.outpainted import View
 from durian.data.reconstruction import ReconstructionSampler, split_clips
 from durian.errors import DurianError
-from durian.labels import attribute_region
 from durian.models import presets
 from durian.pipeline.checkpoint import load_motion_adapter, save_checkpoint
 from durian.training.build import build_networks, prepare_networks, trainable_parameters
@@ -47,12 +46,6 @@ def test_clips_are_read_back_from_shards(clips, tmp_path: Path):
     assert len(list(read_clips(tmp_path, limit=2))) == 2
     with pytest.raises(DurianError, match="no clips in"):
         list(read_clips(tmp_path / "nowhere"))
-
-
-def test_glasses_are_frame_and_lens():
-    labels = np.array([[7, 1 | 128, 1, 7 | 128, 4]], np.uint8)
-    assert attribute_region(labels, "glasses").tolist() == [[True, True, False, True, False]]
-    assert attribute_region(labels, "hair").tolist() == [[False, False, False, False, True]]
 
 
 def test_examples_have_complementary_masks_of_one_person(clips):
