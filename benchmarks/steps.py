@@ -3,8 +3,8 @@
     uv run python benchmarks/steps.py CASES OUT --limit 24 --checkpoint mini
 
 CASES is what `durian synth cases --out CASES` writes. Each number of steps is an evaluation of its own in
-OUT, taken up where it was left (so another --cache-interval wants another OUT), and OUT/steps.png has a curve
-for each checkpoint.
+OUT, taken up where it was left, and OUT/steps.png has a curve for each checkpoint. Both are of the last
+--cache-interval that was asked for.
 """
 
 from __future__ import annotations

@@ -367,7 +367,9 @@ def test_train_refuses_unusable_configurations(text: str | None, tmp_path: Path,
 
 def test_demo_writes_two_videos_and_a_sheet(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
     output = tmp_path / "demo"
-    assert main(["demo", "--output", str(output), "--frames", "4", "--steps", "1"]) == 0
+    assert (
+        main(["demo", "--output", str(output), "--frames", "4", "--steps", "5", "--cache-interval", "2"]) == 0
+    )
     captured = capfd.readouterr()
     assert captured.err == ""
     assert {path.name for path in output.iterdir()} == {"hair.mp4", "hair_and_glasses.mp4", "sheet.png"}
@@ -375,6 +377,7 @@ def test_demo_writes_two_videos_and_a_sheet(pipeline: FakePipeline, tmp_path: Pa
         assert str(path) in captured.out
     assert "durian animate" in captured.out
     assert [list(call["inputs"].attributes) for call in pipeline.calls] == [["hair"], ["hair", "glasses"]]
+    assert [(call["num_inference_steps"], call["cache_interval"]) for call in pipeline.calls] == [(5, 2)] * 2
     with Image.open(output / "sheet.png") as sheet:
         colours = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
     # Six moments in two rows of the fake's frames, which are half red.

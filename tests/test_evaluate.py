@@ -150,15 +150,23 @@ def test_pasting_depends_on_pictures_and_landmarks_alone(refs, tmp_path: Path) -
     assert losses["motion swapped"] > 0.1
 
 
+def test_all_of_a_models_methods_sample_alike() -> None:
+    methods = [m for m in list_methods({"mini": "mini"}, steps=7, cache_interval=3) if m.checkpoint]
+    assert len(methods) == 5
+    assert {(method.steps, method.cache_interval) for method in methods} == {(7, 3)}
+
+
 def test_how_a_model_is_called(refs, tmp_path: Path) -> None:
     model = oracle(refs)
     single = [ref for ref in refs if ref.id.startswith("single")]
-    methods = tuple(dataclasses.replace(m, steps=7) for m in model_methods() if m.checkpoint)
+    methods = tuple(
+        dataclasses.replace(m, steps=7, cache_interval=3) for m in model_methods() if m.checkpoint
+    )
     with Judge(Task(tmp_path, methods, media=False), {"oracle": model}, nobody) as judge:
         judge.score(single[0], [single[3], single[1]])
     first, other = single[0].load().request(SIZE).inputs, single[3].load().request(SIZE).inputs
     plain, removed, swapped, keypoints, moved = model.calls
-    assert all(call["num_inference_steps"] == 7 for call in model.calls)
+    assert all((c["num_inference_steps"], c["cache_interval"]) == (7, 3) for c in model.calls)
     assert [call.get("drop_attribute_tokens", False) for call in model.calls] == [
         False,
         True,

@@ -122,7 +122,8 @@ def list_methods(
 
     Args:
         checkpoints: by the model's name: "mini", a folder or a hub id.
-        steps, cache_interval, dependence, truth: see `Method`; whether ablations and the truth are methods.
+        steps, cache_interval: of all models, see `Method`.
+        dependence, truth: whether ablations and the truth are among them.
 
     Raises:
         DurianError: a checkpoint is not there, or two methods would have one name.
@@ -132,16 +133,8 @@ def list_methods(
     models = []
     for name, checkpoint in checkpoints.items():
         fingerprint = weights_hash(resolve_checkpoint(checkpoint))
-        models.append(
-            Method(
-                name,
-                "model",
-                checkpoint,
-                steps=steps,
-                cache_interval=cache_interval,
-                fingerprint=fingerprint,
-            )
-        )
+        model = Method(name, "model", checkpoint, fingerprint=fingerprint)
+        models.append(replace(model, steps=steps, cache_interval=cache_interval))
     methods = [*models, *(Method(name, "baseline") for name in BASELINES)]
     if truth:
         methods.append(Method("truth", "truth"))
@@ -189,9 +182,11 @@ def run_method(
         return baseline_frames(method.name, trial.request(trial.size))
     assert animator is not None
     request = trial.request(animator.size)
-    options: dict[str, Any] = {"num_inference_steps": method.steps, "seed": trial.seed}
-    if method.cache_interval > 1:
-        options["cache_interval"] = method.cache_interval
+    options: dict[str, Any] = {
+        "num_inference_steps": method.steps,
+        "cache_interval": method.cache_interval,
+        "seed": trial.seed,
+    }
     inputs = request.inputs
     if method.dependence is not None:
         changed = _without(method.dependence, trial, request, animator.size, partners)
