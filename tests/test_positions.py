@@ -8,7 +8,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from durian.models.positions import body_positions, encode_positions
+from durian.models.positions import KINDS, body_positions, encode_positions, shift_positions
 from durian.portrait.geometry import canonical_positions, face_template
 from durian.portrait.head_shape import CENTRE, FAR, MAX_TILT, head_depth, undo_parallax
 
@@ -64,3 +64,17 @@ def test_body_positions_know_the_camera_and_not_how_the_head_is_turned(turn, sca
 def test_positions_of_nowhere_are_finite() -> None:
     for canonical in (torch.zeros(1, 8, 8, 2), torch.full((1, 8, 8, 2), 9.0), -torch.ones(1, 8, 8, 2)):
         assert torch.isfinite(encode_positions(canonical, 5, 3)[64]).all()
+
+
+def test_shifted_positions_are_those_of_shifted_coordinates() -> None:
+    random = torch.Generator().manual_seed(0)
+    canonical = torch.rand(2, 8, 8, 2, generator=random) * 2 - 1
+    shift = torch.rand(2, 64, 2 * KINDS, generator=random) * 0.6 - 0.3
+    before = encode_positions(canonical, 5, 1)[64]
+    after = shift_positions(before, shift)
+    moved = encode_positions(canonical + shift[..., :2].unflatten(1, (8, 8)), 5, 1)[64]
+    face = slice(0, before.shape[-1] // KINDS)
+    torch.testing.assert_close(after[..., face], moved[..., face], rtol=0, atol=1e-5)
+    torch.testing.assert_close(shift_positions(after, -shift), before, rtol=0, atol=1e-5)
+    only_face = torch.where(torch.arange(2 * KINDS) < 2, shift, 0.0)
+    assert torch.equal(shift_positions(before, only_face)[..., face.stop :], before[..., face.stop :])

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from durian.models.positions import encode_positions, position_dim
 from durian.models.reference_copy import CopySource, ReferenceCopy
@@ -69,6 +69,25 @@ def test_half_a_token_is_moved_by_half_a_token(copy: ReferenceCopy) -> None:
     assert (moved - image[0, :3, 8:-8, 6:-10]).abs().mean() < 0.4 * (
         moved - image[0, :3, 8:-8, 8:-8]
     ).abs().mean()
+
+
+def test_a_shift_of_coordinates_moves_what_is_copied() -> None:
+    torch.manual_seed(0)
+    shape = (CHANNELS, 48, 2, FACTOR, position_dim(FREQUENCIES), 4)
+    copy = ReferenceCopy(*shape, shifts=True).eval()
+    image = picture()
+    still = copy.find(hidden(), positions(), source(copy, image))
+    assert copy.shift_q is not None
+    assert copy.shift_k is not None
+    for layer, direction in ((copy.shift_q, 1), (copy.shift_k, -1)):
+        with torch.no_grad():
+            layer.bias[0] = 2 / GRID / 0.1  # one cell of the face's x
+        moved = copy.find(hidden(), positions(), source(copy, image)).place - still.place
+        inner = moved[0, :, 0, :, 3:-3, 3:-3]
+        assert (inner[0, 0] * direction * GRID / 2 - 1).abs().max() < 0.25
+        assert inner[0, 1].abs().max() < 0.02
+        assert inner[1].abs().max() < 1e-5  # the second head goes by the image
+        nn.init.zeros_(layer.bias)
 
 
 def test_nothing_is_copied_from_elsewhere(copy: ReferenceCopy) -> None:

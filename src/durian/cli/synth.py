@@ -56,13 +56,17 @@ def clips(
     takes: Annotated[
         int, typer.Option(min=1, max=99, help="Performances that a clip's frames are shared out among.")
     ] = 1,
+    surface: Annotated[
+        bool,
+        typer.Option("--surface", help="Pictures of which point of the person each pixel shows, too."),
+    ] = False,
     workers: Workers = None,
 ) -> None:
     """Render clips to train on: frames, labels, landmarks and parameters in webdataset shards."""
     from durian.synth.dataset import ClipSettings, write_clips
     from durian.work import available_cores
 
-    settings = ClipSettings(frames, size, seed, samples, relit, takes)
+    settings = ClipSettings(frames, size, seed, samples, relit, takes, surface)
     with progress_bars() as report:
         shards = write_clips(
             out,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from webdataset.compat import WebDataset
 
 from durian.errors import DurianError
@@ -29,6 +29,7 @@ class Clip:
         masks: by attribute, where the attribute is; attributes that the person does not wear are missing.
             Of glasses with clear lenses the frame alone, for what is seen through them is no attribute.
         lenses: where the lenses of glasses are, clear or not; None without glasses.
+        surface: which point of the person each pixel shows (`durian.surface`), where that is known.
         styles: by attribute, of what kind it is (a bob, a beret), where that is known.
         relit: some of the frames in other lights, where the world is a rendered one.
         take: of each frame, which take of the person it is from; frames follow each other within a take.
@@ -43,6 +44,7 @@ class Clip:
     relit: Clip | None = None
     take: Int[np.ndarray, " F"] | None = None
     lenses: Bool[np.ndarray, "F H W"] | None = None
+    surface: UInt16[np.ndarray, "F H W 3"] | None = None
 
     def visible_frames(self) -> np.ndarray:
         """Indices of the frames with a face."""
@@ -68,7 +70,8 @@ def read_clips(
     A clip `NAME` has members `NAME.frame00.webp` …, `NAME.label00.png` … and `NAME.landmarks.npy`, and
     where its frames are of several takes `NAME.take.npy` (the number of the take that each is from). Of
     synthetic ones `NAME.person.json` names the attributes' styles, and `NAME.relit00.webp` …,
-    `NAME.relitlabel00.png` … and `NAME.relit.npy` (landmarks) are frames in other lights.
+    `NAME.relitlabel00.png` … and `NAME.relit.npy` (landmarks) are frames in other lights, and
+    `NAME.surface00.png` …, `NAME.relitsurface00.png` … which point of the person each pixel shows.
 
     Raises:
         DurianError: no shards in `folder`, or a clip that lacks a member.
@@ -93,11 +96,11 @@ def read_clips(
 def _decode(sample: dict[str, bytes]) -> Clip:
     name = str(sample["__key__"])
     try:
-        clip = _frames(sample, name, "frame", "label", "landmarks.npy")
+        clip = _frames(sample, name, "", "landmarks.npy", "frame")
         clear = _are_clear(clip)
         relit = None
         if "relit.npy" in sample:
-            relit = _seen_through(_frames(sample, f"{name}.relit", "relit", "relitlabel", "relit.npy"), clear)
+            relit = _seen_through(_frames(sample, f"{name}.relit", "relit", "relit.npy", "relit"), clear)
         clip = _seen_through(clip, clear)
         take = _array(sample["take.npy"]) if "take.npy" in sample else None
         if take is not None and take.shape != (len(clip.frames),):
@@ -109,7 +112,8 @@ def _decode(sample: dict[str, bytes]) -> Clip:
     return replace(clip, styles=styles, relit=relit, take=take)
 
 
-def _frames(sample: dict[str, bytes], name: str, image: str, label: str, points: str) -> Clip:
+def _frames(sample: dict[str, bytes], name: str, prefix: str, points: str, image: str) -> Clip:
+    label, surface = f"{prefix}label", f"{prefix}surface"
     count = sum(key.startswith(image) and key.endswith(".webp") for key in sample)
     frames = np.stack([_image(sample[f"{image}{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
     labels = np.stack([_image(sample[f"{label}{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
@@ -119,7 +123,12 @@ def _frames(sample: dict[str, bytes], name: str, image: str, label: str, points:
     lenses = None
     if "glasses" in worn:
         lenses = _lenses(labels, worn["glasses"], frames, landmarks)
-    return Clip(name, frames, landmarks, worn, lenses=lenses)
+    places = None
+    if f"{surface}00.png" in sample:
+        places = np.stack(
+            [_image(sample[f"{surface}{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)]
+        )
+    return Clip(name, frames, landmarks, worn, lenses=lenses, surface=places)
 
 
 def _lenses(

@@ -23,6 +23,8 @@ class Example:
         targets: frames in [-1, 1]. target_masks: where any of the attributes is in them.
         keypoints: keypoint images in [0, 1].
         guidance: aligned guidance of each target at the latents' size; no channels where none is wanted.
+        portrait_matches, attribute_matches: for each cell of each target, where it is in a reference
+            (`durian.data.correspondence.match`); no cells where nothing knows.
     """
 
     portrait: Float[np.ndarray, "3 H W"]
@@ -37,6 +39,8 @@ class Example:
     target_positions: Float[np.ndarray, "T g g 2"]
     keypoints: Float[np.ndarray, "T 3 H W"]
     guidance: Float[np.ndarray, "T G h w"]
+    portrait_matches: Float[np.ndarray, "T 3 m m"]
+    attribute_matches: Float[np.ndarray, "A T 3 m m"]
 
 
 def padded(arrays: list[np.ndarray], count: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, UInt8, UInt16
 
 from durian.data.clips import Clip
 from durian.errors import DurianError
@@ -29,18 +29,21 @@ class View:
         image: RGB. margin: pixels around the frame on each side; 0 for a plain frame.
         masks: by attribute, of the whole image.
         landmarks: in pixels of the image.
+        surface: which point of the person each pixel shows, where that is known.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
     margin: int
     masks: Mapping[str, Bool[np.ndarray, "H W"]]
     landmarks: Float[np.ndarray, "478 3"]
+    surface: UInt16[np.ndarray, "H W 3"] | None = None
 
     @classmethod
     def of(cls, clip: Clip, frame: int) -> View:
         """A frame by itself."""
         masks = {name: each[frame] for name, each in clip.masks.items()}
-        return cls(clip.frames[frame], 0, masks, clip.landmarks[frame])
+        surface = None if clip.surface is None else clip.surface[frame]
+        return cls(clip.frames[frame], 0, masks, clip.landmarks[frame], surface)
 
     def mask(self, attribute: str) -> Bool[np.ndarray, "H W"]:
         """Where the attribute is; empty if it is not there."""

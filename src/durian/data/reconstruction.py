@@ -8,14 +8,17 @@ a frame of its own, as inference has them (section 3.4).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Float32
 
 from durian.data.augmentation import Augmentation, dilate, draw_affine, jitter
 from durian.data.balance import Weights, attribute_probabilities, clip_probabilities
 from durian.data.clips import Clip
+from durian.data.correspondence import match, surface_places
 from durian.data.example import Example, padded, to_signed, to_unit
 from durian.data.mask_bank import MaskBank, MaskSource
 from durian.data.outpainted import OutpaintedFrames, View
@@ -23,6 +26,14 @@ from durian.portrait.geometry import canonical_positions, transform_points, warp
 from durian.portrait.guidance import aligned_guidance
 from durian.portrait.inputs import Reference
 from durian.portrait.keypoints import draw_keypoints
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """A reference after augmentation and, where they are asked for, the places that its pixels show."""
+
+    reference: Reference
+    places: Float32[np.ndarray, "H W 3"] | None
 
 
 class ReconstructionSampler:
@@ -41,6 +52,7 @@ class ReconstructionSampler:
         hair_under_hats: whether the hair of a clip that shows a hat is an attribute: often a strip of it, and
             a hole in the portrait that the hat is lost in.
         guidance_size: side of the aligned guidance in cells; None makes none.
+        match_size: side of the grid of matches in cells; None makes none.
         mask_bank: of masks for mask expansion; None takes those of the other clips.
         outpainted: frames with what an outpainting model put around them, to be used as references.
 
@@ -62,6 +74,7 @@ class ReconstructionSampler:
         min_area: float = 0.003,
         hair_under_hats: bool = True,
         guidance_size: int | None = None,
+        match_size: int | None = None,
         mask_bank: MaskBank | None = None,
         outpainted: OutpaintedFrames | None = None,
     ):
@@ -74,6 +87,7 @@ class ReconstructionSampler:
         self.consecutive = consecutive
         self.room = attributes
         self.guidance_size = guidance_size
+        self.match_size = match_size
         self.min_area = min_area
         self.augmentation = augmentation or Augmentation()
         self.outpainted = outpainted
@@ -116,7 +130,9 @@ class ReconstructionSampler:
         portrait = self._portrait(rng, clip, portrait_frame, list(frames))
         attributes = [self._attribute(rng, clip, frame, name) for name, frame in frames.items()]
         chosen = self._target_frames(rng, visible, clip.take)
-        return self._example(clip, portrait, attributes, list(frames), chosen)
+        matches = self._matches(clip, [portrait, *attributes], chosen)
+        worn = [each.reference for each in attributes]
+        return self._example(clip, portrait.reference, worn, list(frames), chosen, matches)
 
     def _attribute_frames(self, rng: np.random.Generator) -> tuple[Clip, dict[str, int]]:
         """Who it is, and the frame of each attribute."""
@@ -144,7 +160,7 @@ class ReconstructionSampler:
         free = visible[~np.isin(visible, taken)]
         return int(rng.choice(free if len(free) else visible[visible != taken[0]]))
 
-    def _portrait(self, rng: np.random.Generator, clip: Clip, frame: int, names: list[str]) -> Reference:
+    def _portrait(self, rng: np.random.Generator, clip: Clip, frame: int, names: list[str]) -> _Moved:
         """The portrait with `M_port`, the union over all its attributes, expanded and grown."""
         view = self._view(clip, frame)
         mask = np.zeros(view.image.shape[:2], np.float32)
@@ -164,11 +180,12 @@ class ReconstructionSampler:
         # No draw where there is no choice, so that older configurations give the examples that they gave.
         return int(rng.integers(1, most + 1)) if most > 1 else 1
 
-    def _attribute(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> Reference:
+    def _attribute(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> _Moved:
         clip, frame = self._lit(rng, clip, frame, name)
         view = self._view(clip, frame)
         moved = self._moved(rng, view, view.mask(name).astype(np.float32))
-        return Reference(jitter(rng, self.augmentation, moved.image), moved.mask, moved.landmarks)
+        image = jitter(rng, self.augmentation, moved.reference.image)
+        return replace(moved, reference=replace(moved.reference, image=image))
 
     def _lit(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> tuple[Clip, int]:
         """The frame, or one in another light: the light of the result is the portrait's, not the donor's."""
@@ -182,9 +199,7 @@ class ReconstructionSampler:
         wider = None if self.outpainted is None else self.outpainted.read(clip, frame)
         return wider or View.of(clip, frame)
 
-    def _moved(
-        self, rng: np.random.Generator, view: View, mask: np.ndarray, still: bool = False
-    ) -> Reference:
+    def _moved(self, rng: np.random.Generator, view: View, mask: np.ndarray, still: bool = False) -> _Moved:
         size = view.image.shape[0] - 2 * view.margin
         matrix = draw_affine(rng, self.augmentation, size)
         if still:
@@ -192,7 +207,13 @@ class ReconstructionSampler:
         matrix[:, 2] -= matrix[:, :2] @ [view.margin, view.margin]  # the view's pixels, not the frame's
         # What the picture does not hold is filled by reflection, in image and mask alike.
         warp = partial(warp_image, matrix=matrix, size=(size, size), border=cv2.BORDER_REFLECT_101)
-        return Reference(warp(view.image), warp(mask), transform_points(matrix, view.landmarks))
+        reference = Reference(warp(view.image), warp(mask), transform_points(matrix, view.landmarks))
+        places = None
+        if self.match_size is not None and view.surface is not None:
+            # Beyond the picture's border all is 0: inside the head, where nothing is seen.
+            known = surface_places(view.surface)
+            places = warp_image(known, matrix, (size, size), interpolation=cv2.INTER_NEAREST)
+        return _Moved(reference, places)
 
     def _target_frames(
         self, rng: np.random.Generator, visible: np.ndarray, take: np.ndarray | None
@@ -214,6 +235,7 @@ class ReconstructionSampler:
         attributes: list[Reference],
         names: list[str],
         chosen: np.ndarray,
+        matches: list[np.ndarray],
     ) -> Example:
         size, landmarks = portrait.image.shape[0], clip.landmarks[chosen]
         guidance = np.zeros((self.targets, 0, 1, 1), np.float32)
@@ -237,7 +259,24 @@ class ReconstructionSampler:
             target_positions=np.stack([positions(points) for points in landmarks]),
             keypoints=np.stack([to_unit(draw_keypoints(points, size)) for points in landmarks]),
             guidance=guidance,
+            portrait_matches=matches[0],
+            attribute_matches=padded(matches[1:], self.room),
         )
+
+    def _matches(
+        self, clip: Clip, references: list[_Moved], chosen: np.ndarray
+    ) -> list[Float[np.ndarray, "T 3 m m"]]:
+        """Of each reference, what every target shows of it."""
+        size = self.match_size
+        if size is None or clip.surface is None:
+            return [np.zeros((self.targets, 3, size or 0, size or 0), np.float32) for _ in references]
+        targets = surface_places(clip.surface[chosen])
+        matches = []
+        for index, each in enumerate(references):
+            shown = each.reference.mask < 0.5 if index == 0 else each.reference.mask >= 0.5
+            assert each.places is not None
+            matches.append(match(targets, each.places, shown, size))
+        return matches
 
 
 def bank_of_clips(clips: Sequence[Clip], frames: dict[str, list[tuple[int, np.ndarray]]]) -> MaskBank:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from durian.models.positions import encode_positions, position_dim
-from durian.models.reference_copy import ReferenceCopy
+from durian.models.reference_copy import Found, ReferenceCopy
 from durian.models.spatial_attention import (
     ReferenceCache,
     ReferenceFeatures,
@@ -45,10 +45,16 @@ class DeepFeatures:
     Attributes:
         hidden: what enters the last layer of the last block.
         copies: what `ReferenceCopy` has found, where DNet has one.
+        found: where it has, for each branch of the references.
+        shares: logarithms of what each pixel takes of each head's copy, and last of DNet's own.
+
+    The last two are what training is told the truth about; they are no features of frames by themselves.
     """
 
     hidden: Float[Tensor, "BF C h w"]
     copies: Float[Tensor, "BF heads c H W"] | None = None
+    found: Sequence[Found] = ()
+    shares: Float[Tensor, "BF heads+1 H W"] | None = None
 
     def frame(self, index: int) -> DeepFeatures:
         """Those of one frame."""
@@ -99,7 +105,8 @@ class DenoisingUNet(UNetMotionModel):
             tokens stand for are the latents and masks of both.
         copy_heads: heads of `ReferenceCopy`, for models that predict the clean sample; 0 is the paper's
             model. copy_factor: pixels a side that a latent cell unfolds to, of a lossless autoencoder.
-            copy_tones, copy_polish, copy_choice: its `tones`, `polish_channels` and `choice_channels`.
+            copy_tones, copy_polish, copy_choice, copy_shifts: its `tones`, `polish_channels`,
+            `choice_channels` and `shifts`.
     """
 
     @register_to_config
@@ -140,6 +147,7 @@ class DenoisingUNet(UNetMotionModel):
         copy_tones: bool = False,
         copy_polish: int = 0,
         copy_choice: int = 0,
+        copy_shifts: bool = False,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -174,6 +182,7 @@ class DenoisingUNet(UNetMotionModel):
                 copy_tones,
                 copy_polish,
                 copy_choice,
+                copy_shifts,
             )
         self.conv_guidance = None
         if guidance_channels:
@@ -317,6 +326,7 @@ class DenoisingUNet(UNetMotionModel):
         )
 
         copies = lit = shares = None
+        found: Sequence[Found] = ()
         if self.reference_copy is not None and references is not None:
             exact = self.reference_copy.to_q.weight.dtype
             if exact != self.conv_out.weight.dtype:  # see `Networks.lower_precision`
@@ -324,7 +334,7 @@ class DenoisingUNet(UNetMotionModel):
             if deep is None:
                 place = (positions or {}).get(hidden.shape[2] * hidden.shape[3])
                 place = None if place is None else place.to(hidden)
-                copies = blend_copies(self.reference_copy, hidden, place, references)
+                copies, found = blend_copies(self.reference_copy, hidden, place, references)
             else:
                 copies = deep.copies
             hidden, shares = self.reference_copy(hidden, copies)
@@ -340,7 +350,9 @@ class DenoisingUNet(UNetMotionModel):
             out = out + self.conv_linear(hidden)
         if self.reference_copy is not None and lit is not None and shares is not None:
             out = self._again(self.reference_copy.compose, made=out, copies=lit, shares=shares)
-        return out.unflatten(0, (batch, frames)).transpose(1, 2), DeepFeatures(before_last, copies)
+        return out.unflatten(0, (batch, frames)).transpose(1, 2), DeepFeatures(
+            before_last, copies, found, shares
+        )
 
     def _deep_layers(self, hidden: Tensor, emb: Tensor, frames: int, told: dict[str, Any]) -> Tensor:
         """From the first feature map to what enters the last layer of the last block."""

@@ -56,6 +56,19 @@ def encode_positions(
     return encoded
 
 
+def shift_positions(
+    encoded: Float[Tensor, "B N P"], shift: Float[Tensor, "B N 2*KINDS"]
+) -> Float[Tensor, "B N P"]:
+    """Encoded positions with something added to their coordinates: two in the face, two in the image, two on
+    the body."""
+    octaves = encoded.shape[-1] // (4 * KINDS)
+    waves = math.pi / 2 * 2.0 ** torch.arange(octaves, device=shift.device, dtype=shift.dtype)
+    turn = (shift[..., None] * waves).flatten(-2).unflatten(-1, (KINDS, -1))
+    sine, cosine = encoded.unflatten(-1, (KINDS, 2, -1)).unbind(-2)
+    turned = sine * turn.cos() + cosine * turn.sin(), cosine * turn.cos() - sine * turn.sin()
+    return torch.stack(turned, -2).flatten(-3)
+
+
 def body_positions(canonical: Float[Tensor, "B g g 2"]) -> Float[Tensor, "B g g 2"]:
     """Places relative to the head's pivot in units of the face, whichever way the head is turned.
 

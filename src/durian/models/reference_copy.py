@@ -21,10 +21,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from durian.models.position_kernel import init_position_kernel
-from durian.models.positions import IMAGE, KINDS, cell_centres
+from durian.models.positions import IMAGE, KINDS, cell_centres, shift_positions
 
 _CALM = 0.1
-"""Layers that end in pixels and start at zero would take strides of what Adam calls a small step."""
+"""Layers that start at zero and end in pixels or places would take strides of what Adam calls small."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,19 @@ class CopySource:
         return replace(self, keys=keys, places=places, owner=self.owner[: kept.shape[1]], bias=bias)
 
 
+@dataclass(frozen=True)
+class Found:
+    """Where the heads look, of R references.
+
+    Attributes:
+        mass: the share of its attention that a head has for a reference.
+        place: the mean place of that, x and y in [-1, 1].
+    """
+
+    mass: Float[Tensor, "BF heads R h w"]
+    place: Float[Tensor, "BF heads R 2 h w"]
+
+
 class ReferenceCopy(nn.Module):
     """Copies from the references into DNet's prediction of the clean sample.
 
@@ -98,6 +111,8 @@ class ReferenceCopy(nn.Module):
             across the borders of latent cells; 0 without.
         choice_channels: width of the convolutions that correct what each pixel is taken from, having
             seen the pixels there are to choose from; 0 without.
+        shifts: whether positions are corrected by what the features say: the coordinates know of a head's
+            rough shape alone, and a brim or a lock lies before or behind it.
     """
 
     head_dim = 32
@@ -113,6 +128,7 @@ class ReferenceCopy(nn.Module):
         tones: bool = False,
         polish_channels: int = 0,
         choice_channels: int = 0,
+        shifts: bool = False,
     ):
         super().__init__()
         self.heads, self.factor, self.position_dim = heads, factor, position_dim
@@ -123,6 +139,9 @@ class ReferenceCopy(nn.Module):
         if position_dim:
             self.position_to_q = nn.Linear(position_dim, inner, bias=False)
             self.position_to_k = nn.Linear(position_dim, inner, bias=False)
+        self.shift_q = self.shift_k = None
+        if shifts:
+            self.shift_q, self.shift_k = (zero_module(nn.Linear(channels, 2 * KINDS)) for _ in range(2))
         self._start_as_kernel()
         colours = latent_channels // factor**2
         copied = heads * (latent_channels + factor**2)
@@ -173,6 +192,8 @@ class ReferenceCopy(nn.Module):
         """What can be copied of one reference whose tokens form a grid of the image's aspect."""
         key = self.to_k(tokens)
         if self.position_dim and positions is not None:
+            if self.shift_k is not None:
+                positions = shift_positions(positions, _CALM * self.shift_k(tokens))
             key = key + self.position_to_k(positions)
         stride = round((image.shape[2] * image.shape[3] / tokens.shape[1]) ** 0.5)
         places = cell_centres(image.shape[2] // stride, image.shape[3] // stride, image)
@@ -190,38 +211,59 @@ class ReferenceCopy(nn.Module):
         source: CopySource,
     ) -> Float[Tensor, "BF heads c fh fw"]:
         """Copies of every head: pixels weighted by the attention, and last how much of them there is."""
-        frames, height, width = len(hidden) // len(source.keys), *hidden.shape[2:]
+        return self.fetch(self.find(hidden, positions, source), source)
+
+    def find(
+        self,
+        hidden: Float[Tensor, "BF C h w"],
+        positions: Float[Tensor, "BF N P"] | None,
+        source: CopySource,
+    ) -> Found:
+        """Where every head would copy from."""
+        height, width = hidden.shape[2:]
         if not source.keys.shape[2]:
-            channels = source.images[0].shape[1]
-            return hidden.new_zeros(
-                len(hidden), self.heads, channels, height * self.factor, width * self.factor
-            )
-        mass, place = self._attend(hidden, positions, source, frames)
-        # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
-        flow = place - cell_centres(height, width, hidden)[:, None, None]
+            nothing = hidden.new_zeros(len(hidden), self.heads, len(source.images), 3, height, width)
+            return Found(nothing[:, :, :, 0], nothing[:, :, :, 1:])
+        mass, place = self._attend(hidden, positions, source, len(hidden) // len(source.keys))
+        return Found(mass, place)
+
+    def fetch(self, found: Found, source: CopySource) -> Float[Tensor, "BF heads c fh fw"]:
+        """The pixels there, weighted by the attention, and last how much of them there is."""
+        height, width = found.mass.shape[3:]
+        batch, frames = len(source.keys), len(found.mass) // len(source.keys)
         size = (height * self.factor, width * self.factor)
+        if not source.keys.shape[2]:
+            return found.mass.new_zeros(len(found.mass), self.heads, source.images[0].shape[1], *size)
+        # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
+        flow = found.place - cell_centres(height, width, found.place)
         up = F.interpolate(
-            torch.cat([flow, mass]).flatten(1, 2), size, mode="bilinear", align_corners=False
-        ).unflatten(1, mass.shape[1:3])
-        grid = (up[:2] + cell_centres(*size, hidden)[:, None, None]).unflatten(1, (-1, frames))
-        weight = up[2:].squeeze(0)
-        copies = hidden.new_zeros(())
-        # grid: (2, B, F, heads·references, H, W)
+            torch.cat([flow.flatten(1, 3), found.mass.flatten(1, 2)], 1),
+            size,
+            mode="bilinear",
+            align_corners=False,
+        )
+        references = len(source.images)
+        flow, weight = up.split([2 * self.heads * references, self.heads * references], 1)
+        grid = flow.unflatten(1, (self.heads, references, 2)) + cell_centres(*size, flow)
+        weight = weight.unflatten(1, (self.heads, references))
+        copies = grid.new_zeros(())
         for index, image in enumerate(source.images):
-            chosen = grid[:, :, :, index :: len(source.images)]
-            flat = chosen.permute(1, 2, 3, 4, 5, 0).flatten(1, 3)
-            sampled = F.grid_sample(image.to(hidden), flat, padding_mode="zeros", align_corners=False)
+            # (B, F·heads·H, W, 2): one call for all frames and heads
+            chosen = grid[:, :, index].permute(0, 1, 3, 4, 2).reshape(batch, -1, size[1], 2)
+            sampled = F.grid_sample(image.to(grid), chosen, padding_mode="zeros", align_corners=False)
             sampled = sampled.unflatten(2, (frames, self.heads, -1)).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)
-            copies = copies + sampled * weight[:, index :: len(source.images), None]
+            copies = copies + sampled * weight[:, :, index, None]
         return copies
 
     def _attend(
         self, hidden: Tensor, positions: Tensor | None, source: CopySource, frames: int
-    ) -> tuple[Float[Tensor, "1 BF HR h w"], Float[Tensor, "2 BF HR h w"]]:
+    ) -> tuple[Float[Tensor, "BF heads R h w"], Float[Tensor, "BF heads R 2 h w"]]:
         """For each head and reference, its share of the attention and the mean place in it."""
         tokens = hidden.flatten(2).transpose(1, 2)
         query = self.to_q(tokens)
         if self.position_dim and positions is not None:
+            if self.shift_q is not None:
+                positions = shift_positions(positions, _CALM * self.shift_q(tokens))
             query = query + self.position_to_q(positions)
         # All frames ask the same keys, so they are one long sequence of queries.
         query = query.unflatten(0, (-1, frames)).flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -238,9 +280,9 @@ class ReferenceCopy(nn.Module):
             bias = F.pad(source.bias.to(query), (0, 1)).expand(-1, -1, query.shape[2], -1)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)[..., : 3 * references]
         out = out.unflatten(3, (references, 3)).unflatten(2, (frames, *hidden.shape[2:]))
-        # (B, heads, F, h, w, references, 3) → (3, BF, heads·references, h, w)
-        out = out.permute(6, 0, 2, 1, 5, 3, 4).flatten(3, 4).flatten(1, 2)
-        return out[:1], out[1:] / out[:1].clamp(min=1e-4)
+        # (B, heads, F, h, w, references, 3) → (BF, heads, references, 3, h, w)
+        out = out.permute(0, 2, 1, 5, 6, 3, 4).flatten(0, 1)
+        return out[:, :, :, 0], out[:, :, :, 1:] / out[:, :, :, :1].clamp(min=1e-4)
 
     def forward(
         self,

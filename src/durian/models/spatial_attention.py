@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from durian.models.merged_attention import merged_attention
 from durian.models.position_kernel import init_position_kernel
-from durian.models.reference_copy import CopySource, ReferenceCopy
+from durian.models.reference_copy import CopySource, Found, ReferenceCopy
 
 
 @dataclass(frozen=True)
@@ -311,8 +311,9 @@ def blend_copies(
     hidden: Float[Tensor, "BF C h w"],
     positions: Float[Tensor, "BF N P"] | None,
     references: References,
-) -> Float[Tensor, "BF heads c H W"]:
-    """What `ReferenceCopy` finds in the references; of several branches the weighted sum.
+) -> tuple[Float[Tensor, "BF heads c H W"], list[Found]]:
+    """What `ReferenceCopy` finds in the references, of several branches the weighted sum; and where each of
+    them has it from.
 
     Raises:
         ValueError: a branch was projected by a network without `ReferenceCopy`.
@@ -320,7 +321,9 @@ def blend_copies(
     sources = [branch.source for branch in references.branches if branch.source is not None]
     if len(sources) < len(references.branches):
         raise ValueError("the references have nothing to copy from: they are of another network")
-    return references.blend([copy.look(hidden, positions, source) for source in sources])
+    found = [copy.find(hidden, positions, source) for source in sources]
+    copies = [copy.fetch(place, source) for place, source in zip(found, sources, strict=True)]
+    return references.blend(copies), found
 
 
 def _select(keep: Bool[Tensor, "B N"]) -> tuple[Int[Tensor, "B R"], Bool[Tensor, "B R"]]:

@@ -77,23 +77,24 @@ def warp_image(
     matrix: Float[np.ndarray, "2 3"],
     size: tuple[int, int],
     border: int = cv2.BORDER_CONSTANT,
+    interpolation: int = cv2.INTER_LINEAR,
 ) -> np.ndarray:
     """Warp by a source-to-target 2×3 matrix; both sides with pixel centres at .5. `size`: (height, width).
 
     `border` is OpenCV's border mode; the constant is 0. Shrinking averages over the source's pixels, so
-    that nothing aliases.
+    that nothing aliases; not with `INTER_NEAREST`, for what has no means.
     """
     half = np.array([0.5, 0.5])
     opencv = matrix.copy()  # OpenCV's pixel centres lie at whole numbers
     opencv[:, 2] = matrix[:, :2] @ half + matrix[:, 2] - half
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    if scale < 0.7:
+    if scale < 0.7 and interpolation != cv2.INTER_NEAREST:
         image = cv2.GaussianBlur(image, (0, 0), 0.5 * (1 / scale - 1) + 1e-3)
     return cv2.warpAffine(
         image,
         opencv,
         (size[1], size[0]),
-        flags=cv2.INTER_LINEAR,
+        flags=interpolation,
         borderMode=border,
     )
 

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from durian.errors import DurianError
+from durian.surface import encode_surface
 from durian.synth.dynamics import lagging_poses
 from durian.synth.model import Model, build
 from durian.synth.performance import Performance, sample_performance
@@ -41,7 +42,8 @@ class ClipSettings:
     """What decides the contents of a set of clips, but for how many there are.
 
     `relit` of a clip's frames, drawn at random, are rendered again, each in another light. The frames are
-    shared out among `takes`, performances of their own, as evenly as they go.
+    shared out among `takes`, performances of their own, as evenly as they go. With `surface` every frame
+    has a picture of the places that it shows (`durian.surface`).
     """
 
     frames: int = 16
@@ -50,6 +52,7 @@ class ClipSettings:
     samples: int = 3
     relit: int = 0
     takes: int = 1
+    surface: bool = False
 
 
 def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, tuple[Performance, ...]]:
@@ -112,7 +115,9 @@ def _claim(folder: Path, settings: ClipSettings) -> None:
     try:
         if manifest.is_file():
             found = json.loads(manifest.read_text("utf-8"))
-            if found != asdict(settings) and {"relit": 0, "takes": 1, **found} != asdict(settings):
+            if found != asdict(settings) and {"relit": 0, "takes": 1, "surface": False, **found} != asdict(
+                settings
+            ):
                 raise DurianError(
                     f"{folder} holds clips of other settings ({found}): choose another folder or these"
                 )
@@ -159,6 +164,8 @@ def encode_clip(settings: ClipSettings, index: int) -> dict[str, bytes]:
         frame for take in takes for frame in render_performance(model, take, settings.size, settings.samples)
     ]
     members = _members(rendered, "frame", "label", "landmarks.npy")
+    if settings.surface:
+        members |= _surface_members(rendered, "surface")
     if settings.relit:
         members |= relit_members(settings, index, model, takes)
     members["person.json"] = to_json(person).encode()
@@ -183,7 +190,8 @@ def relit_members(
         scene = replace(model.person.scene, light=sample_light(rng))
         lit = replace(model, person=replace(model.person, scene=scene))
         rendered.append(render(lit, states[i], settings.size, settings.samples, lags[i]))
-    return _members(rendered, "relit", "relitlabel", "relit.npy")
+    members = _members(rendered, "relit", "relitlabel", "relit.npy")
+    return members | _surface_members(rendered, "relitsurface") if settings.surface else members
 
 
 def _members(rendered: list[Rendered], image: str, label: str, points: str) -> dict[str, bytes]:
@@ -193,6 +201,10 @@ def _members(rendered: list[Rendered], image: str, label: str, points: str) -> d
         members[f"{label}{i:02d}.png"] = encode_labels(frame)
     members[points] = _npy(np.stack([frame.landmarks for frame in rendered]).astype(np.float32))
     return members
+
+
+def _surface_members(rendered: list[Rendered], name: str) -> dict[str, bytes]:
+    return {f"{name}{i:02d}.png": _png(encode_surface(frame.surface), 3) for i, frame in enumerate(rendered)}
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -208,4 +220,8 @@ def encode_image(rgb: np.ndarray, quality: int) -> bytes:
 
 def encode_labels(frame: Rendered) -> bytes:
     """A PNG file of a label image."""
-    return cv2.imencode(".png", frame.labels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    return _png(frame.labels, 9)
+
+
+def _png(image: np.ndarray, compression: int) -> bytes:
+    return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, compression])[1].tobytes()

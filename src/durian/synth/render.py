@@ -41,6 +41,7 @@ from durian.synth.pose import (
 )
 from durian.synth.rasterise import draw_lids, draw_strands, draw_triangles, farthest_tiles, merge_layer
 from durian.synth.shading import mark_painted, shade
+from durian.synth.surface import surface_places
 
 DENSE, SMALL = 2200, 160  # strands of an attribute, and pixels a side, for `_strand_detail`
 GAMMA = np.round(255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.uint8)
@@ -63,6 +64,8 @@ class Rendered:
             right, y up, z towards the camera.
         landmark_visible: whether a landmark is in front of the person's bare body; what is worn may still
             hide it.
+        surface: where on the person at rest what a pixel shows is, in head space; NaN for the background.
+            Through lenses it is what lies behind them.
     """
 
     rgb: UInt8[np.ndarray, "h w 3"]
@@ -73,6 +76,7 @@ class Rendered:
     landmarks: Float32[np.ndarray, "478 3"]
     landmarks_3d: Float32[np.ndarray, "478 3"]
     landmark_visible: Bool[np.ndarray, " 478"]
+    surface: Float32[np.ndarray, "h w 3"]
 
 
 def render(
@@ -122,6 +126,15 @@ def render(
         landmarks=landmarks,
         landmarks_3d=landmarks_3d,
         landmark_visible=seen,
+        surface=surface_places(
+            drawn.ids,
+            samples,
+            mesh.screen,
+            mesh.rest,
+            mesh.triangles,
+            strands.screen,
+            model.strands.rest,
+        ),
     )
 
 

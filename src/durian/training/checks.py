@@ -56,6 +56,11 @@ def check_clips(config: TrainConfig, clips: Sequence[Clip], size: int) -> None:
     if len(clips) <= config.data.held_out:
         problems.append(f"data.held_out: {folder} has {len(clips)} clips, and all of them would be held out")
     longest = max(len(clip.frames) for clip in clips)
+    if config.match_loss_weight and all(clip.surface is None for clip in clips):
+        problems.append(
+            f"match_loss_weight: the clips of {folder} don't say which point of a person a pixel shows; "
+            "those of `durian synth clips --surface` do"
+        )
     if config.stage == 2 and longest < config.data.targets:
         problems.append(f"data.targets: {config.data.targets}, but the longest clip has {longest} frames")
     if problems:
@@ -92,6 +97,10 @@ def _options(config: TrainConfig) -> Iterator[str]:
         key = f"{key}_loss_weight"
         if getattr(config, key) and not plain:
             yield f"{key}: is for pixel latents and a prediction of the sample alone"
+    if config.match_loss_weight and not shape.denoising_unet.get("copy_heads"):
+        yield f"match_loss_weight: {config.preset} copies nothing from its references"
+    if config.match_loss_weight and config.distillation is not None:
+        yield "match_loss_weight: distillation compares clean samples alone"
     if config.critic is not None and not plain:
         yield "critic: is for pixel latents and a prediction of the sample alone"
     if config.critic is not None and config.distillation is not None:

@@ -113,7 +113,8 @@ class TrainConfig(_Strict):
     eye sees first, `edge_loss_weight` another, the error of edges, `contrast_loss_weight` one more, that of
     local contrast, and `grid_loss_weight` and `zigzag_loss_weight` those of a stipple that repeats from cell
     to cell and of dither, to which a critic tempts (all for pixel latents and "sample" prediction only).
-    `expression_loss_weight`
+    `match_loss_weight` weighs how far from the true place copies are taken, of clips that know it
+    (`durian synth clips --surface`). `expression_loss_weight`
     is added where eyes and mouth are. `position_loss_weight` weighs the error of the position reader,
     where the preset has one; `reader_steps` train it alone beforehand. `timestep_shift` draws more of the
     noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
@@ -158,6 +159,7 @@ class TrainConfig(_Strict):
     contrast_loss_weight: float = Field(0.0, ge=0)
     grid_loss_weight: float = Field(0.0, ge=0)
     zigzag_loss_weight: float = Field(0.0, ge=0)
+    match_loss_weight: float = Field(0.0, ge=0)
     expression_loss_weight: float = Field(0.0, ge=0)
     position_loss_weight: float = Field(1.0, ge=0)
     reader_steps: int = Field(0, ge=0)

@@ -53,6 +53,7 @@ def make_sampler(
         networks.attention_grid(latent_size),
         consecutive=config.stage == 2,
         guidance_size=latent_size if networks.denoising_unet.config["guidance_channels"] else None,
+        match_size=latent_size if config.match_loss_weight else None,
     )
 
 

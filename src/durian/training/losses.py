@@ -7,9 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from durian.models.reference_copy import Found
+
 # Middles of the eyes and of the mouth in face coordinates, and their spreads.
 _FEATURES = ((-0.32, 0.0), (0.32, 0.0), (0.0, 0.72))
 _SPREADS = ((0.2, 0.12), (0.2, 0.12), (0.3, 0.18))
+
+_UNUSED = 0.03  # of a copy that nothing is taken from, so that it may come to be of use
 
 
 def hue_error(residual: Float[Tensor, "B c F h w"]) -> Float[Tensor, "B F h w"]:
@@ -106,6 +110,27 @@ def _turns(latents: Float[Tensor, "B F c h w"], factor: int, window: int) -> Flo
 def _turn(first: Tensor, second: Tensor) -> Tensor:
     """The smaller of two steps that go opposite ways; 0 where they go the same way."""
     return torch.minimum(first, -second).clamp(min=0) + torch.minimum(-first, second).clamp(min=0)
+
+
+def match_error(
+    found: Found, shares: Float[Tensor, "BF heads+1 H W"], matches: Float[Tensor, "BF R 3 h w"]
+) -> Float[Tensor, "BF h w"]:
+    """How far from the true places copies are taken, in cells; those that are used count most.
+
+    Only places learn from it: what is used is for what is seen to say. The root of a square grows slowly
+    enough that a place that cannot be known does not outweigh the rest.
+
+    Args:
+        shares: logarithms of what each pixel takes from each head, and last from none.
+        matches: of each reference, the true place of every cell, x and y in [-1, 1], and 1 where there is
+            one.
+    """
+    side = matches.shape[-1]
+    away = (found.place - matches[:, None, :, :2]) * (side / 2)
+    distance = (away.square().sum(3) + 0.01).sqrt() - 0.1
+    used = F.adaptive_avg_pool2d(shares[:, :-1].exp(), side)[:, :, None] + _UNUSED
+    weight = (used * found.mass).detach() * matches[:, None, :, 2]
+    return (weight * distance).sum((1, 2))
 
 
 def near_features(places: Float[Tensor, "B F 2 h w"]) -> Float[Tensor, "B F h w"]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from durian.models.autoencoder import encode_latents, spatial_factor
+from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
@@ -20,6 +21,7 @@ from durian.training.losses import (
     edge_error,
     grid_error,
     hue_error,
+    match_error,
     near_features,
     zigzag_error,
 )
@@ -68,10 +70,13 @@ class ReconstructionObjective(nn.Module):
         noise = draws.noise
         noisy = self._add_noise(latents, noise, timesteps)
         positions, misread = self.read_positions(batch)
-        prediction = self.predict(batch, noisy, timesteps, positions, *self._kept(draws))
+        prediction, features = self._denoise(batch, noisy, timesteps, positions, *self._kept(draws))
         target = self._target(latents, noise, timesteps)
         prediction = prediction.float()
         error = self._mean(prediction, target, timesteps, batch, weight_sum)
+        if self.config.match_loss_weight:
+            missed = self._missed(features, batch)
+            error = error + self.config.match_loss_weight * self._weighted(missed, batch, weight_sum)
         error = error + self.config.position_loss_weight * misread
         return error + self._critique(prediction, target)
 
@@ -122,9 +127,23 @@ class ReconstructionObjective(nn.Module):
             error = error + config.zigzag_loss_weight * zigzag_error(prediction, target, factor)
         if config.loss_weighting == "min_snr":
             error = error * self.min_snr_weight(timesteps)[..., None, None]
+        return self._weighted(error, batch, weight_sum)
+
+    def _weighted(
+        self, error: Float[Tensor, "B F h w"], batch: Batch, weight_sum: Float[Tensor, ""] | None
+    ) -> Float[Tensor, ""]:
         weight = self._weight(batch)
         total = weight.sum() if weight_sum is None else weight_sum
         return (error * weight).sum() / total
+
+    def _missed(self, features: DeepFeatures, batch: Batch) -> Float[Tensor, "B F h w"]:
+        """By how much copies are taken from elsewhere than the true place."""
+        found, shares = features.found[0], features.shares
+        assert shares is not None
+        matches = torch.cat([batch["portrait_matches"][:, None], batch["attribute_matches"]], 1)
+        # (B, R, F, 3, h, w) → (BF, R, 3, h, w), of the references that this batch has
+        matches = matches[:, : found.mass.shape[2]].transpose(1, 2).flatten(0, 1)
+        return match_error(found, shares, matches).unflatten(0, batch["targets"].shape[:2])
 
     def weight_sum(self, batch: Batch) -> Float[Tensor, ""]:
         """Sum of the weights of all places in a batch."""
@@ -140,9 +159,20 @@ class ReconstructionObjective(nn.Module):
         keep_attribute: Tensor | None = None,
     ) -> Float[Tensor, "B c F h w"]:
         """DNet's output for noisy frames, with the complementary references of `batch`."""
+        return self._denoise(batch, noisy, timesteps, positions, keep_portrait, keep_attribute)[0]
+
+    def _denoise(
+        self,
+        batch: Batch,
+        noisy: Tensor,
+        timesteps: Tensor,
+        positions: dict[int, Tensor],
+        keep_portrait: Tensor | None,
+        keep_attribute: Tensor | None,
+    ) -> tuple[Float[Tensor, "B c F h w"], DeepFeatures]:
         networks = self.networks
         references = read_references(networks, batch, keep_portrait, keep_attribute)
-        return networks.denoise(
+        return networks.predict(
             self.scheduler.scale_model_input(noisy, timesteps),
             timesteps,
             References((references.cache,)),

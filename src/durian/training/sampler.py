@@ -20,6 +20,7 @@ def sampler_of(
     grid: int,
     consecutive: bool = False,
     guidance_size: int | None = None,
+    match_size: int | None = None,
 ) -> ReconstructionSampler:
     """A sampler of `clips`; the other arguments are those of `ReconstructionSampler`.
 
@@ -44,6 +45,7 @@ def sampler_of(
             augmentation=Augmentation(**strengths),
             hair_under_hats=data.hair_under_hats,
             guidance_size=guidance_size,
+            match_size=match_size,
             mask_bank=bank,
             outpainted=outpainted,
         )
