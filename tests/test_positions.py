@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from durian.models.positions import KINDS, body_positions, encode_positions, shift_positions
 from durian.portrait.geometry import canonical_positions, face_template
-from durian.portrait.head_shape import CENTRE, FAR, MAX_TILT, head_depth, undo_parallax
+from durian.portrait.head_shape import HEAD_SHAPE, MAX_TILT, head_depth, undo_parallax
 
 TURNS = st.tuples(st.floats(-0.5, 0.5), st.floats(-0.3, 0.3), st.floats(-0.2, 0.2))
 
@@ -24,7 +24,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 def seen(points: np.ndarray, turn: tuple[float, float, float], scale: float, pivot: tuple[float, float]):
     """Points of a head in the image, turned about the middle of its far plane, which is seen at `pivot`."""
-    return (points - [0, CENTRE, FAR]) @ rotation(*turn).T * scale + [*pivot, 0]
+    return (points - [0, HEAD_SHAPE.centre, HEAD_SHAPE.far]) @ rotation(*turn).T * scale + [*pivot, 0]
 
 
 @given(tilt=st.floats(0, MAX_TILT), angle=st.floats(0, 6.3), x=st.floats(-2, 2), y=st.floats(-2, 2))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from durian.portrait.head_shape import BULGE, CENTRE, FAR, head_depth
+from durian.portrait.head_shape import HEAD_SHAPE, head_depth
 
 KINDS = 3
 """Pairs of coordinates: in the face, in the image, on the body."""
@@ -81,12 +81,13 @@ def body_positions(canonical: Float[Tensor, "B g g 2"]) -> Float[Tensor, "B g g 
     face = canonical.flatten(1, 2)
     depth = head_depth(*face.unbind(-1))
     # Of a large face little of the image is far away, and must outweigh all that is near.
-    far = (1 - (FAR - depth) / BULGE)[..., None] ** 4 + 1e-4
+    bulge = (HEAD_SHAPE.far - depth) / HEAD_SHAPE.bulge
+    far = (1 - bulge)[..., None] ** 4 + 1e-4
     affine = torch.linalg.solve(place.T @ (far * place), place.T @ (far * face))  # (B, 3, 2)
     linear = affine[:, :2].mT  # image to face
     (a, b), (c, d) = (row.unbind(1) for row in linear.unbind(1))
     area = a * d - b * c
-    rest = face.new_tensor([0.0, CENTRE]) - affine[:, 2]
+    rest = face.new_tensor([0.0, HEAD_SHAPE.centre]) - affine[:, 2]
     adjugate = torch.stack([d, -b, -c, a], 1).unflatten(1, (2, 2))
     # An untrained reader may say that all the image is one place: then anywhere will do for the pivot.
     pivot = (adjugate @ rest[..., None] / area.clamp(min=1e-2)[:, None, None]).clamp(-4, 4)

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-FAR, BULGE, WIDTH, HEIGHT, CENTRE = 1.1, 1.2, 0.9, 1.2, 0.35
-"""Depth far from the face, how much nearer the face's middle is, and how wide, high and low that lies.
 
-Distances between the outer eye corners. Of a few shapes the one with which hair that was moved between two
-frames of a synthetic clip by face coordinates alone matched best (19.3 dB; 16.3 dB in the image plane)."""
+class HeadShape(NamedTuple):
+    """Depth far from the face, how much nearer the face's middle is, and how wide, high and low that lies, in
+    distances between the outer eye corners."""
+
+    far: Any
+    bulge: Any
+    width: Any
+    height: Any
+    centre: Any
+
+
+HEAD_SHAPE = HeadShape(1.1, 1.2, 0.9, 1.2, 0.35)
+"""Of a few shapes the one with which hair that was moved between two frames of a synthetic clip by face
+coordinates alone matched best (19.3 dB; 16.3 dB in the image plane). `benchmarks/head_shape.py` fits one that
+says better what is where; networks want to be trained with it."""
 
 MAX_TILT = 0.85
 """The parallax up to which no two places of the shape are seen at the same spot."""
 
 
-def head_depth(x: Any, y: Any) -> Any:
+def head_depth(x: Any, y: Any, shape: HeadShape = HEAD_SHAPE) -> Any:
     """Depth of the head's surface, away from the camera, where a frontal view shows it at x, y."""
-    return FAR - BULGE * math.e ** -((x / WIDTH) ** 2 + ((y - CENTRE) / HEIGHT) ** 2)
+    far, bulge, width, height, centre = shape
+    return far - bulge * math.e ** -((x / width) ** 2 + ((y - centre) / height) ** 2)
 
 
-def undo_parallax(x: Any, y: Any, tilt_x: Any, tilt_y: Any, iterations: int = 8) -> tuple[Any, Any]:
+def undo_parallax(
+    x: Any, y: Any, tilt_x: Any, tilt_y: Any, iterations: int = 8, shape: HeadShape = HEAD_SHAPE
+) -> tuple[Any, Any]:
     """Face coordinates of what is seen at x, y of a head that is turned.
 
     The inverse of x + tilt_x · depth(x, y), and of y alike, by fixed-point iteration.
@@ -30,6 +44,6 @@ def undo_parallax(x: Any, y: Any, tilt_x: Any, tilt_y: Any, iterations: int = 8)
     """
     face_x, face_y = x, y
     for _ in range(iterations):
-        depth = head_depth(face_x, face_y)
+        depth = head_depth(face_x, face_y, shape)
         face_x, face_y = x - tilt_x * depth, y - tilt_y * depth
     return face_x, face_y
