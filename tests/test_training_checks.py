@@ -31,6 +31,7 @@ def test_all_problems_are_named_at_once(tmp_path: Path, monkeypatch):
         mixed_precision="fp16",
         frozen_precision="bf16",
         colour_loss_weight=1.0,
+        match_loss_weight=1.0,
         optimizer={"name": "adamw8bit"},
         data={
             "clips": tmp_path / "nowhere",
@@ -43,7 +44,7 @@ def test_all_problems_are_named_at_once(tmp_path: Path, monkeypatch):
     with pytest.raises(DurianError) as caught:
         check_config(config)
     keys = ["mixed_precision", "frozen_precision", "optimizer.name", "data.limit", "colour_loss_weight"]
-    keys += ["data.clips", "data.mask_bank", "data.outpainted", "output", "init_from"]
+    keys += ["match_loss_weight", "data.clips", "data.mask_bank", "data.outpainted", "output", "init_from"]
     problems = str(caught.value).split("; ")
     assert [problem.split(":")[0] for problem in problems] == keys
     assert "\n" not in str(caught.value)
@@ -65,6 +66,7 @@ def test_a_checkpoint_of_the_other_preset_is_refused(tmp_path: Path, clips):
             {"stage": 2, "data": {"clips": ".", "targets": 6}},
             "data.targets: 6, but the longest clip has 5 frames",
         ),
+        ({"match_loss_weight": 0.1}, "match_loss_weight: the clips of .* don't say which point .*--surface"),
     ],
 )
 def test_clips_that_do_not_fit_are_refused(clips, tmp_path: Path, changes: dict, message: str):

@@ -79,7 +79,7 @@ def body_positions(canonical: Float[Tensor, "B g g 2"]) -> Float[Tensor, "B g g 
     cells = cell_centres(*canonical.shape[1:3], canonical).movedim(0, -1)
     place = F.pad(cells, (0, 1), value=1.0).flatten(0, 1)
     face = canonical.flatten(1, 2)
-    depth = head_depth(*face.unbind(-1))
+    depth = head_depth(face[..., 0], face[..., 1])
     # Of a large face little of the image is far away, and must outweigh all that is near.
     bulge = (HEAD_SHAPE.far - depth) / HEAD_SHAPE.bulge
     far = (1 - bulge)[..., None] ** 4 + 1e-4
