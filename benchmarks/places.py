@@ -41,7 +41,7 @@ def main(
     examples: int = 40,
     config: Path = Path("configs/mini-stage1.yaml"),
 ) -> None:
-    """Print distances for what is the attribute's and for the rest, and PSNR in the attribute."""
+    """Print distances and PSNR, for what is the attribute's and for the rest."""
     pipeline = DurianPipeline.from_pretrained(checkpoint)
     given = load_config(config).model_dump()
     changes = {"data": {**given["data"], "clips": clips, "held_out": 0}, "match_loss_weight": 1.0}
@@ -88,18 +88,23 @@ def measure(objective: ReconstructionObjective, batch: Batch, finest: Batch, sco
 
 
 def _score_pixels(made: Tensor, finest: Batch, scores: Scores) -> None:
-    matches, image = finest["attribute_matches"][0, 0], finest["attributes"][0, 0]
-    places = matches[:, :2].permute(0, 2, 3, 1)
-    copied = F.grid_sample(image.expand(len(made), -1, -1, -1), places, align_corners=False)
     worn = finest["target_masks"][0, :, 0] > 0.5
-    for index, target in enumerate(finest["targets"][0]):
-        known = worn[index] & (matches[index, 2] > 0)
-        if known.sum() < 100:
-            continue
-        true = target[:, known]
-        for name, pixels in (("copied exactly", copied[index][:, known]), ("made", made[index][:, known])):
-            scores[f"attribute, {name}: PSNR"].append(_psnr(pixels, true))
-            scores[f"attribute, {name}, in the right light: PSNR"].append(_psnr(_lit(pixels, true), true))
+    references = {
+        "attribute": (finest["attributes"][0, 0], finest["attribute_matches"][0, 0], worn),
+        "rest": (finest["portrait"][0], finest["portrait_matches"][0], ~worn),
+    }
+    for name, (image, matches, region) in references.items():
+        places = matches[:, :2].permute(0, 2, 3, 1)
+        copied = F.grid_sample(image.expand(len(made), -1, -1, -1), places, align_corners=False)
+        for index, target in enumerate(finest["targets"][0]):
+            known = region[index] & (matches[index, 2] > 0)
+            if known.sum() < 100:
+                continue
+            true = target[:, known]
+            for kind, frames in (("copied exactly", copied), ("made", made)):
+                pixels = frames[index][:, known]
+                scores[f"{name}, {kind}: PSNR"].append(_psnr(pixels, true))
+                scores[f"{name}, {kind}, in the right light: PSNR"].append(_psnr(_lit(pixels, true), true))
 
 
 def _lit(pixels: Tensor, true: Tensor) -> Tensor:
