@@ -107,11 +107,11 @@ def test_references_are_dropped_as_often_as_asked(tmp_path: Path, monkeypatch):
     batch |= {"targets": torch.zeros(1, 1, 3, 32, 32), "target_masks": torch.ones(1, 1, 1, 32, 32)}
     batch = {key: value.expand(count, *value.shape[1:]) for key, value in batch.items()}
 
-    def predict(self, batch, noisy, timesteps, positions, keep_portrait, keep_attribute):
+    def denoise(self, batch, noisy, timesteps, positions, keep_portrait, keep_attribute):
         kept.extend(zip(keep_portrait.tolist(), keep_attribute.tolist(), strict=True))
-        return noisy
+        return noisy, None
 
-    monkeypatch.setattr(ReconstructionObjective, "predict", predict)
+    monkeypatch.setattr(ReconstructionObjective, "denoise", denoise)
     with torch.no_grad():
         objective(batch, [torch.Generator().manual_seed(seed) for seed in range(count)])
     shares = {pair: kept.count(pair) / len(kept) for pair in set(kept)}

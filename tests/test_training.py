@@ -84,7 +84,7 @@ def test_augmentation_moves_image_mask_and_landmarks_together(clips):
     points = np.zeros((478, 3), np.float32)
     points[:, :2] = np.argwhere(mask > 0)[:, ::-1].mean(0) + 0.5
     for seed in range(10):
-        reference = sampler._moved(np.random.default_rng(seed), View(marked, 0, {}, points), mask)
+        reference = sampler._moved(np.random.default_rng(seed), View(marked, 0, {}, points), mask).reference
         image, moved, landmarks = reference.image, reference.mask, reference.landmarks
         np.testing.assert_allclose(image[..., 0] / 255, moved, atol=0.01)
         ys, xs = np.indices(moved.shape) + 0.5
@@ -153,9 +153,9 @@ def test_a_perfect_prediction_has_no_loss(clips, tmp_path: Path, prediction_type
         a = scheduler.alphas_cumprod[timesteps][:, None, :, None, None]
         noise = (noisy - a.sqrt() * clean) / (1 - a).sqrt()
         velocity = a.sqrt() * noise - (1 - a).sqrt() * clean
-        return {"sample": clean, "epsilon": noise, "v_prediction": velocity}[prediction_type]
+        return {"sample": clean, "epsilon": noise, "v_prediction": velocity}[prediction_type], None
 
-    monkeypatch.setattr(ReconstructionObjective, "predict", oracle)
+    monkeypatch.setattr(ReconstructionObjective, "denoise", oracle)
     assert objective(batch).item() < 1e-5
 
 

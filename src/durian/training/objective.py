@@ -70,7 +70,7 @@ class ReconstructionObjective(nn.Module):
         noise = draws.noise
         noisy = self._add_noise(latents, noise, timesteps)
         positions, misread = self.read_positions(batch)
-        prediction, features = self._denoise(batch, noisy, timesteps, positions, *self._kept(draws))
+        prediction, features = self.denoise(batch, noisy, timesteps, positions, *self._kept(draws))
         target = self._target(latents, noise, timesteps)
         prediction = prediction.float()
         error = self._mean(prediction, target, timesteps, batch, weight_sum)
@@ -159,17 +159,18 @@ class ReconstructionObjective(nn.Module):
         keep_attribute: Tensor | None = None,
     ) -> Float[Tensor, "B c F h w"]:
         """DNet's output for noisy frames, with the complementary references of `batch`."""
-        return self._denoise(batch, noisy, timesteps, positions, keep_portrait, keep_attribute)[0]
+        return self.denoise(batch, noisy, timesteps, positions, keep_portrait, keep_attribute)[0]
 
-    def _denoise(
+    def denoise(
         self,
         batch: Batch,
         noisy: Tensor,
         timesteps: Tensor,
         positions: dict[int, Tensor],
-        keep_portrait: Tensor | None,
-        keep_attribute: Tensor | None,
+        keep_portrait: Tensor | None = None,
+        keep_attribute: Tensor | None = None,
     ) -> tuple[Float[Tensor, "B c F h w"], DeepFeatures]:
+        """`predict`, and where its copies are from."""
         networks = self.networks
         references = read_references(networks, batch, keep_portrait, keep_attribute)
         return networks.predict(
