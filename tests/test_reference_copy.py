@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from durian.models.positions import encode_positions, position_dim
-from durian.models.reference_copy import CopySource, ReferenceCopy
+from durian.models.reference_copy import CopySource, ReferenceCopy, relight
 
 FREQUENCIES, GRID, FACTOR, CHANNELS = 4, 16, 4, 16
 
@@ -163,7 +163,7 @@ def composed(copy: ReferenceCopy, image: Tensor) -> Tensor:
     copies = copy.look(hidden(), positions(), source(copy, image))
     feature, shares = copy(hidden(), copies)
     made = torch.randn(1, 48, GRID, GRID, generator=torch.Generator().manual_seed(2))
-    return copy.compose(made, copy.light(feature, copies), shares)
+    return copy.compose(made, relight(copies, copy.tones(feature)), shares)
 
 
 def test_light_choice_and_polish_start_as_nothing(copy: ReferenceCopy, lit: ReferenceCopy) -> None:
@@ -178,7 +178,7 @@ def test_copies_are_lit_anew_head_by_head_and_colour_by_colour(lit: ReferenceCop
     with torch.no_grad():
         bias = lit.tone.bias.view(2, 2, 3)
         bias[0, 0, 1], bias[1, 1, 2] = -5.0, 2.0  # the first's green darker, the second's blue raised
-    after = lit.light(hidden(), copies)
+    after = relight(copies, lit.tones(hidden()))
     expected = copies.clone()
     expected[:, 0, 1] *= 0.5
     expected[:, 1, 2] += 0.2 * copies[:, 1, 3]
@@ -214,4 +214,5 @@ def test_what_is_chosen_is_what_is_seen(lit: ReferenceCopy) -> None:
     with torch.no_grad():
         lit.choice.conv_out.bias.copy_(torch.tensor([0.0, 40.0, 0.0]))
     second = copies[:, 1, :-1]  # where there is none of it, what DNet makes: zeros
-    torch.testing.assert_close(F.pixel_shuffle(lit.compose(made, copies, even), FACTOR), second)
+    composed = lit.compose(made, copies, lit.choose(made, copies, even))
+    torch.testing.assert_close(F.pixel_shuffle(composed, FACTOR), second)

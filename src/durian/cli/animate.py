@@ -38,6 +38,7 @@ from durian.cli.options import (
     Checkpoint,
     Compile,
     Decoder,
+    Detail,
     Device,
     Dtype,
     Frames,
@@ -109,6 +110,7 @@ def animate(
     dtype: Dtype = Precision.fp32,
     compile: Compile = False,
     decoder: Decoder = None,
+    detail: Detail = True,
 ) -> None:
     """Animate a portrait that wears attributes from other pictures and follows a video's motion."""
     attribute_files = parse_files(attribute, "--attribute")
@@ -146,7 +148,7 @@ def animate(
         from durian.portrait.tracking import FaceTracker
         from durian.portrait.warnings import SeenFrames, driving_warnings, reference_warnings
 
-        pipeline = load_pipeline(checkpoint, device, dtype, compile, decoder)
+        pipeline = load_pipeline(checkpoint, device, dtype, compile, decoder, detail)
         references = prepare_references(
             portrait_image,
             attributes,

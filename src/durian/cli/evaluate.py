@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from durian.cli.options import CacheInterval, Device, Seed, Steps
+from durian.cli.options import CacheInterval, Detail, Device, Seed, Steps
 from durian.cli.progress import progress_bars
 from durian.errors import DurianError
 
@@ -94,6 +94,7 @@ def cases(
     media: Media = True,
     steps: Steps = None,
     cache_interval: CacheInterval = 1,
+    detail: Detail = True,
     seed: Seed = 0,
     workers: Workers = None,
     device: Device = None,
@@ -123,6 +124,7 @@ def cases(
         media=media,
         steps=steps,
         cache_interval=cache_interval,
+        detail=detail,
         workers=workers,
         device=device,
         settings={"cases": str(cases), "aligner": aligner, "seed": seed, "limit": limit},
@@ -155,6 +157,7 @@ def self_transfer(
     media: Media = True,
     steps: Steps = None,
     cache_interval: CacheInterval = 1,
+    detail: Detail = True,
     workers: Workers = None,
     device: Device = None,
 ) -> None:
@@ -164,7 +167,7 @@ def self_transfer(
     """
     _evaluate_videos(
         "self", videos, out, checkpoint, size, frames, stride, find_masks, limit, dependence, weights, media,
-        steps, cache_interval, workers, device,
+        steps, cache_interval, detail, workers, device,
     )  # fmt: skip
 
 
@@ -182,6 +185,7 @@ def cross(
     media: Media = True,
     steps: Steps = None,
     cache_interval: CacheInterval = 1,
+    detail: Detail = True,
     workers: Workers = None,
     device: Device = None,
 ) -> None:
@@ -191,7 +195,7 @@ def cross(
     """
     _evaluate_videos(
         "cross", videos, out, checkpoint, size, frames, stride, find_masks, limit, False, weights, media,
-        steps, cache_interval, workers, device,
+        steps, cache_interval, detail, workers, device,
     )  # fmt: skip
 
 
@@ -254,6 +258,7 @@ def _evaluate_videos(
     media: bool,
     steps: int | None,
     cache_interval: int,
+    detail: bool,
     workers: int | None,
     device: str | None,
 ) -> None:
@@ -279,6 +284,7 @@ def _evaluate_videos(
         media=media,
         steps=steps,
         cache_interval=cache_interval,
+        detail=detail,
         workers=1 if find_masks else workers,  # a masker is of one process
         device=device,
         settings={"videos": str(videos), "size": size, "frames": frames, "stride": stride, "limit": limit},
@@ -297,6 +303,7 @@ def _evaluate(
     media: bool,
     steps: int | None,
     cache_interval: int,
+    detail: bool,
     workers: int | None,
     device: str | None,
     settings: dict[str, Any],
@@ -309,9 +316,8 @@ def _evaluate(
     if out.exists() and not out.is_dir():
         raise DurianError(f"{out}: is a file: give the name of a folder")
     refs = list_trials()
-    methods = list_methods(
-        _named(checkpoints), steps=steps, cache_interval=cache_interval, dependence=dependence
-    )
+    sampling = {"steps": steps, "cache_interval": cache_interval, "detail": detail}
+    methods = list_methods(_named(checkpoints), **sampling, dependence=dependence)
     # The identity embedding knows synthetic people only.
     sources = WeightSources.parse(weights or ())
     task = Task(out, tuple(methods), sources, device, media, synthetic=protocol == "cases")
@@ -321,7 +327,7 @@ def _evaluate(
             task,
             protocol=protocol,
             title=title,
-            settings={"command": _command(), **settings, "steps": steps, "cache_interval": cache_interval},
+            settings={"command": _command(), **settings, **sampling},
             workers=workers or _default_workers(device),
             progress=partial(report_progress, "Scoring"),
         )

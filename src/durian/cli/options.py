@@ -42,6 +42,13 @@ Decoder = Annotated[
         show_default="the checkpoint's own",
     ),
 ]
+Detail = Annotated[
+    bool,
+    typer.Option(
+        help="Results at the size that the checkpoint's DetailNet brings them to, where it has one, with "
+        "detail from the pictures given."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of the noise: the same seed gives the same result.")]
 Frames = Annotated[
     int | None, typer.Option(min=1, help="Use only the first N driving frames.", show_default="all")
@@ -69,7 +76,7 @@ Compile = Annotated[
 
 
 def load_pipeline(
-    checkpoint: str, device: str | None, dtype: Precision, compile: bool, decoder: str | None
+    checkpoint: str, device: str | None, dtype: Precision, compile: bool, decoder: str | None, detail: bool
 ) -> DurianPipeline:
     """The pipeline of a checkpoint, as these options ask for it."""
     import torch
@@ -77,7 +84,7 @@ def load_pipeline(
     from durian.pipeline import DurianPipeline
 
     kinds = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
-    pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[dtype])
+    pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[dtype], detail=detail)
     if decoder is not None:
         pipeline.use_decoder(decoder)
     if compile:

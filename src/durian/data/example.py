@@ -21,7 +21,7 @@ class Example:
         portrait_positions, attribute_positions, target_positions: face coordinates on a g×g grid.
         worn: which attributes there are; at least the first.
         targets: frames in [-1, 1]. target_masks: where any of the attributes is in them.
-        keypoints: keypoint images in [0, 1].
+        keypoints: keypoint images in [0, 1]; for training what enlarges pictures, smaller than these.
         guidance: aligned guidance of each target at the latents' size; no channels where none is wanted.
         portrait_matches, attribute_matches: for each cell of each target, where it is in a reference
             (`durian.data.correspondence.match`); no cells where nothing knows.
@@ -37,7 +37,7 @@ class Example:
     targets: Float[np.ndarray, "T 3 H W"]
     target_masks: Float[np.ndarray, "T 1 H W"]
     target_positions: Float[np.ndarray, "T g g 2"]
-    keypoints: Float[np.ndarray, "T 3 H W"]
+    keypoints: Float[np.ndarray, "T 3 H0 W0"]
     guidance: Float[np.ndarray, "T G h w"]
     portrait_matches: Float[np.ndarray, "T 3 m m"]
     attribute_matches: Float[np.ndarray, "A T 3 m m"]

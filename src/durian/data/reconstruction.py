@@ -53,6 +53,7 @@ class ReconstructionSampler:
             a hole in the portrait that the hat is lost in.
         guidance_size: side of the aligned guidance in cells; None makes none.
         match_size: side of the grid of matches in cells; None makes none.
+        scale: how many times as large as keypoint images the other pictures are.
         mask_bank: of masks for mask expansion; None takes those of the other clips.
         outpainted: frames with what an outpainting model put around them, to be used as references.
 
@@ -75,6 +76,7 @@ class ReconstructionSampler:
         hair_under_hats: bool = True,
         guidance_size: int | None = None,
         match_size: int | None = None,
+        scale: int = 1,
         mask_bank: MaskBank | None = None,
         outpainted: OutpaintedFrames | None = None,
     ):
@@ -88,6 +90,7 @@ class ReconstructionSampler:
         self.room = attributes
         self.guidance_size = guidance_size
         self.match_size = match_size
+        self.scale = scale
         self.min_area = min_area
         self.augmentation = augmentation or Augmentation()
         self.outpainted = outpainted
@@ -257,11 +260,14 @@ class ReconstructionSampler:
             targets=np.stack([to_signed(clip.frames[i]) for i in chosen]),
             target_masks=worn[:, None].astype(np.float32),
             target_positions=np.stack([positions(points) for points in landmarks]),
-            keypoints=np.stack([to_unit(draw_keypoints(points, size)) for points in landmarks]),
+            keypoints=np.stack([to_unit(self._drawn(points, size)) for points in landmarks]),
             guidance=guidance,
             portrait_matches=matches[0],
             attribute_matches=padded(matches[1:], self.room),
         )
+
+    def _drawn(self, points: Float[np.ndarray, "478 3"], size: int) -> np.ndarray:
+        return draw_keypoints(points / self.scale, size // self.scale)
 
     def _matches(
         self, clip: Clip, references: list[_Moved], chosen: np.ndarray

@@ -75,7 +75,8 @@ class Judge:
 
     Args:
         task: what is done.
-        animators: models by checkpoint, in place of those that the task's checkpoints name.
+        animators: models by checkpoint, in place of those that the task's checkpoints name, with detail or
+            without.
         detector: finds the landmarks of results; None is MediaPipe.
 
     Raises:
@@ -89,7 +90,8 @@ class Judge:
         detector: LandmarkDetector | None = None,
     ):
         self.task = task
-        self._animators = dict(animators or {})
+        given = (animators or {}).items()
+        self._animators = {(name, detail): each for name, each in given for detail in (True, False)}
         self._stack = ExitStack()
         self._motion = self._stack.enter_context(MotionFidelity(detector))
         self._identity = SyntheticIdentity() if task.synthetic else None
@@ -161,7 +163,7 @@ class Judge:
         partners: Sequence[TrialRef],
         made: Mapping[str, tuple[Frames | None, float]],
     ) -> tuple[Frames | None, float]:
-        animator = None if method.checkpoint is None else self._animator(method.checkpoint)
+        animator = None if method.checkpoint is None else self._animator(method.checkpoint, method.detail)
         if method.dependence == "motion_swapped" and animator is not None and animator.moves_by_image:
             same = next((m for m in self.task.methods if m == swapped_images(method)), None)
             if same is not None and same.name in made:  # then the frames are the same too
@@ -170,12 +172,15 @@ class Judge:
         frames = run_method(method, trial, animator, partners)
         return frames, time.perf_counter() - started
 
-    def _animator(self, checkpoint: str) -> Animator:
-        if checkpoint not in self._animators:
+    def _animator(self, checkpoint: str, detail: bool) -> Animator:
+        key = checkpoint, detail
+        if key not in self._animators:
             from durian.pipeline import DurianPipeline
 
-            self._animators[checkpoint] = DurianPipeline.from_pretrained(checkpoint, device=self.task.device)
-        return self._animators[checkpoint]
+            self._animators[key] = DurianPipeline.from_pretrained(
+                checkpoint, device=self.task.device, detail=detail
+            )
+        return self._animators[key]
 
     def _measure(
         self, method: Method, trial: Trial, flow: Motion | None, frames: Frames | None, seconds: float

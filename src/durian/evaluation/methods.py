@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from durian.errors import DurianError
 from durian.evaluation.baselines import BASELINES, baseline_frames
@@ -18,7 +18,6 @@ from durian.evaluation.cases import resize
 from durian.evaluation.sequence import LONG
 from durian.evaluation.trial import Frames, Request, Trial, TrialRef
 from durian.portrait.inputs import AnimationInputs
-from durian.portrait.keypoints import draw_keypoints
 
 
 class Animator(Protocol):
@@ -32,6 +31,10 @@ class Animator(Protocol):
     @property
     def moves_by_image(self) -> bool:
         """Whether all that it is told of the motion are the keypoint images."""
+        ...
+
+    def draw_keypoints(self, keypoints: Float[np.ndarray, "478 3"]) -> UInt8[np.ndarray, "H W 3"]:
+        """Landmarks, in pixels of its images, as it is shown them."""
         ...
 
     def animate(self, inputs: AnimationInputs, **options: Any) -> UInt8[np.ndarray, "F size size 3"]:
@@ -80,6 +83,7 @@ class Method:
         of, dependence: of an ablation, the model's name and a key of `DEPENDENCE`.
         steps: denoising steps; None is the checkpoint's default.
         cache_interval: as in `durian.pipeline.AnimationOptions`.
+        detail: as in `durian.pipeline.DurianPipeline.from_pretrained`.
         fingerprint: of the weights.
     """
 
@@ -90,6 +94,7 @@ class Method:
     dependence: str | None = None
     steps: int | None = None
     cache_interval: int = 1
+    detail: bool = True
     fingerprint: str = ""
 
     def describe(self) -> dict[str, Any]:
@@ -99,9 +104,12 @@ class Method:
         if self.kind == "baseline":
             about = str(BASELINES[self.name].__doc__).splitlines()[0]
             return {"title": self.name.replace("_", " "), "kind": "baseline", "about": about}
-        settings = {"checkpoint": self.checkpoint, "steps": self.steps, "weights": self.fingerprint[:12]}
+        settings: dict[str, Any] = {"checkpoint": self.checkpoint, "steps": self.steps}
+        settings["weights"] = self.fingerprint[:12]
         if self.cache_interval > 1:
             settings["cache_interval"] = self.cache_interval
+        if not self.detail:
+            settings["detail"] = False
         if self.dependence is None:
             return {"title": self.name, "kind": "model", **settings}
         lost = DEPENDENCE[self.dependence]
@@ -115,6 +123,7 @@ def list_methods(
     *,
     steps: int | None = None,
     cache_interval: int = 1,
+    detail: bool = True,
     dependence: bool = True,
     truth: bool = True,
 ) -> list[Method]:
@@ -122,7 +131,7 @@ def list_methods(
 
     Args:
         checkpoints: by the model's name: "mini", a folder or a hub id.
-        steps, cache_interval: of all models, see `Method`.
+        steps, cache_interval, detail: of all models, see `Method`.
         dependence, truth: whether ablations and the truth are among them.
 
     Raises:
@@ -134,7 +143,7 @@ def list_methods(
     for name, checkpoint in checkpoints.items():
         fingerprint = weights_hash(resolve_checkpoint(checkpoint))
         model = Method(name, "model", checkpoint, fingerprint=fingerprint)
-        models.append(replace(model, steps=steps, cache_interval=cache_interval))
+        models.append(replace(model, steps=steps, cache_interval=cache_interval, detail=detail))
     methods = [*models, *(Method(name, "baseline") for name in BASELINES)]
     if truth:
         methods.append(Method("truth", "truth"))
@@ -189,7 +198,7 @@ def run_method(
     }
     inputs = request.inputs
     if method.dependence is not None:
-        changed = _without(method.dependence, trial, request, animator.size, partners)
+        changed = _without(method.dependence, trial, request, animator, partners)
         if changed is None:
             return None
         inputs, extra = changed
@@ -201,7 +210,7 @@ def run_method(
 
 
 def _without(
-    what: str, trial: Trial, request: Request, size: int, partners: Sequence[TrialRef]
+    what: str, trial: Trial, request: Request, animator: Animator, partners: Sequence[TrialRef]
 ) -> tuple[AnimationInputs, dict[str, Any]] | None:
     """Inputs and options of an ablation; None where several attributes, or two blended, are transferred, and
     of long clips, which would tell the same at great cost."""
@@ -215,13 +224,13 @@ def _without(
     other = next(_readable(wanted), None)
     if other is None:
         return None
-    theirs = other.request(size).inputs
+    theirs = other.request(animator.size).inputs
     if same_kind:
         return replace(inputs, attributes=theirs.attributes), {}
     motion = np.stack(list(islice(cycle(theirs.keypoints), len(inputs.keypoints))))
     if what == "motion_swapped":
         return replace(inputs, keypoints=motion), {}
-    return inputs, {"keypoint_images": np.stack([draw_keypoints(each, size) for each in motion])}
+    return inputs, {"keypoint_images": np.stack([animator.draw_keypoints(each) for each in motion])}
 
 
 def _readable(refs: Sequence[TrialRef]) -> Iterator[Trial]:

@@ -2,6 +2,7 @@
 
 from durian.models.autoencoder import PixelAutoencoder, decode_latents, encode_latents
 from durian.models.denoising_unet import DenoisingUNet
+from durian.models.detail_net import DetailNet
 from durian.models.image_embedding import ArcFaceEncoder, ClipImageEncoder, SmallImageEncoder
 from durian.models.keypoint_guider import KeypointGuider
 from durian.models.networks import EncodedReference, Networks
@@ -13,6 +14,7 @@ __all__ = [
     "ArcFaceEncoder",
     "ClipImageEncoder",
     "DenoisingUNet",
+    "DetailNet",
     "EncodedReference",
     "KeypointGuider",
     "Networks",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from durian.models.positions import encode_positions, position_dim
-from durian.models.reference_copy import Found, ReferenceCopy
+from durian.models.reference_copy import Found, ReferenceCopy, relight
 from durian.models.spatial_attention import (
     ReferenceCache,
     ReferenceFeatures,
@@ -47,26 +47,45 @@ class DeepFeatures:
         copies: what `ReferenceCopy` has found, where DNet has one.
         found: where it has, for each branch of the references.
         shares: logarithms of what each pixel takes of each head's copy, and last of DNet's own.
+        tones: the light that copies were brought into, where the network has learned any.
 
-    The last two are what training is told the truth about; they are no features of frames by themselves.
+    The last two no other call reuses: `DetailNet` takes them, and `found` as well.
     """
 
     hidden: Float[Tensor, "BF C h w"]
     copies: Float[Tensor, "BF heads c H W"] | None = None
     found: Sequence[Found] = ()
     shares: Float[Tensor, "BF heads+1 H W"] | None = None
+    tones: Float[Tensor, "BF heads 2 colours h w"] | None = None
 
     def frame(self, index: int) -> DeepFeatures:
         """Those of one frame."""
-        copies = None if self.copies is None else self.copies[index : index + 1]
-        return DeepFeatures(self.hidden[index : index + 1], copies)
+        one = slice(index, index + 1)
+
+        def of(part: Tensor | None) -> Tensor | None:
+            return None if part is None else part[one]
+
+        found = [Found(each.mass[one], each.place[one]) for each in self.found]
+        return DeepFeatures(self.hidden[one], of(self.copies), found, of(self.shares), of(self.tones))
 
     @staticmethod
     def of_frames(frames: Sequence[DeepFeatures]) -> DeepFeatures:
         """Those of several frames together."""
-        copies = [frame.copies for frame in frames if frame.copies is not None]
+
+        def together(parts: Iterable[Tensor | None]) -> Tensor | None:
+            there = [part for part in parts if part is not None]
+            return torch.cat(there) if there else None
+
+        found = [
+            Found(torch.cat([each.mass for each in branch]), torch.cat([each.place for each in branch]))
+            for branch in zip(*(frame.found for frame in frames), strict=True)
+        ]
         return DeepFeatures(
-            torch.cat([frame.hidden for frame in frames]), torch.cat(copies) if copies else None
+            torch.cat([frame.hidden for frame in frames]),
+            together(frame.copies for frame in frames),
+            found,
+            together(frame.shares for frame in frames),
+            together(frame.tones for frame in frames),
         )
 
 
@@ -325,7 +344,7 @@ class DenoisingUNet(UNetMotionModel):
             self._outer_layers()[-1], hidden=before_last, skip=first, temb=emb, num_frames=frames, told=told
         )
 
-        copies = lit = shares = None
+        copies = lit = shares = tones = None
         found: Sequence[Found] = ()
         if self.reference_copy is not None and references is not None:
             exact = self.reference_copy.to_q.weight.dtype
@@ -336,9 +355,10 @@ class DenoisingUNet(UNetMotionModel):
                 place = None if place is None else place.to(hidden)
                 copies, found = blend_copies(self.reference_copy, hidden, place, references)
             else:
-                copies = deep.copies
+                copies, found = deep.copies, deep.found
             hidden, shares = self.reference_copy(hidden, copies)
-            lit = self._again(self.reference_copy.light, hidden=hidden, copies=copies)
+            tones = self.reference_copy.tones(hidden)
+            lit = self._again(relight, copies=copies, tones=tones)
 
         if hidden.dtype != sample.dtype and not torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(sample.dtype)
@@ -349,9 +369,10 @@ class DenoisingUNet(UNetMotionModel):
         if self.conv_linear is not None:
             out = out + self.conv_linear(hidden)
         if self.reference_copy is not None and lit is not None and shares is not None:
+            shares = self._again(self.reference_copy.choose, made=out, copies=lit, shares=shares)
             out = self._again(self.reference_copy.compose, made=out, copies=lit, shares=shares)
         return out.unflatten(0, (batch, frames)).transpose(1, 2), DeepFeatures(
-            before_last, copies, found, shares
+            before_last, copies, found, shares, tones
         )
 
     def _deep_layers(self, hidden: Tensor, emb: Tensor, frames: int, told: dict[str, Any]) -> Tensor:

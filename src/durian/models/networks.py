@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from durian.models.autoencoder import encode_latents
 from durian.models.denoising_unet import DeepFeatures, DenoisingUNet
+from durian.models.detail_net import DetailNet
 from durian.models.keypoint_guider import KeypointGuider
 from durian.models.position_reader import PositionReader
+from durian.models.reference_copy import fetch_pixels, relight
 from durian.models.reference_net import ReferenceNet
 from durian.models.spatial_attention import ReferenceCache, References
 
@@ -26,7 +28,7 @@ COMPONENTS = (
     "attribute_encoder",
     "identity_encoder",
 )
-OPTIONAL_COMPONENTS = ("attribute_net", "position_reader")
+OPTIONAL_COMPONENTS = ("attribute_net", "position_reader", "detail_net")
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class EncodedReference:
 
 
 class Networks(nn.Module):
-    """DNet, PRNet, ARNet, the keypoint guider, the image encoders, the autoencoder and, where the preset
-    asks for one, a reader of the frames' face coordinates.
+    """DNet, PRNet, ARNet, the keypoint guider, the image encoders, the autoencoder and, where there are any,
+    a reader of the frames' face coordinates and a network that brings frames to a larger size.
 
     Without an `attribute_net`, `portrait_net` reads portrait and attribute together, their channels side by
     side: the paper's ablation with a single ReferenceNet.
@@ -78,10 +80,13 @@ class Networks(nn.Module):
         attribute_encoder: Any,
         identity_encoder: Any,
         position_reader: PositionReader | None = None,
+        detail_net: DetailNet | None = None,
     ):
         super().__init__()
         if (attribute_net is None) != denoising_unet.config["joint_references"]:
             raise ValueError("DNet expects " + ("two ReferenceNets" if attribute_net is None else "one"))
+        if detail_net is not None and not denoising_unet.config["copy_heads"]:
+            raise ValueError("a DetailNet is for a DNet that copies from its references")
         self.vae = vae
         self.denoising_unet = denoising_unet
         self.portrait_net = portrait_net
@@ -90,6 +95,12 @@ class Networks(nn.Module):
         self.attribute_encoder = attribute_encoder
         self.identity_encoder = identity_encoder
         self.position_reader = position_reader
+        self.detail_net = detail_net
+
+    @property
+    def detail_scale(self) -> int:
+        """How many times as large as DNet's pictures the results are."""
+        return 1 if self.detail_net is None else self.detail_net.config["scale"]
 
     def components(self) -> dict[str, Any]:
         """The parts by the names under which a checkpoint stores them."""
@@ -106,7 +117,7 @@ class Networks(nn.Module):
         blur (the position reader and what copies from the references), and but for the image encoders, which
         run once and whose resampling is not there in half precision."""
         self.to(dtype)
-        exact = (self.position_reader, self.denoising_unet.reference_copy)
+        exact = (self.position_reader, self.denoising_unet.reference_copy, self.detail_net)
         for each in (*exact, self.attribute_encoder, self.identity_encoder):
             if each is not None:
                 each.float()
@@ -139,6 +150,7 @@ class Networks(nn.Module):
         image: Float[Tensor, "B 3 H W"],
         visible: Float[Tensor, "B 1 H W"],
         canonical: Float[Tensor, "B g g 2"] | None = None,
+        fine: tuple[Float[Tensor, "B 3 kH kW"], Float[Tensor, "B 1 kH kW"]] | None = None,
     ) -> EncodedReference:
         """Run a ReferenceNet and project what it says to DNet's keys and values.
 
@@ -148,6 +160,7 @@ class Networks(nn.Module):
             visible: 1 where the reference shows something: `1 - M_port` for the portrait, `M_attr` for
                 an attribute. What is hidden becomes mid-grey.
             canonical: face coordinates, where the option is on.
+            fine: image and visibility at the size of the results, for `detail`.
         """
         net = self.attribute_net if role == "attribute" else self.portrait_net
         encoder = self.identity_encoder if role == "portrait" else self.attribute_encoder
@@ -161,10 +174,20 @@ class Networks(nn.Module):
         latents = encode_latents(self.vae, masked.image)
         features = net(latents, visible, embedding, canonical)
         if self.denoising_unet.config["copy_heads"]:
-            unfolded = F.pixel_shuffle(latents, self.denoising_unet.config["copy_factor"])
-            alpha = F.interpolate(visible, unfolded.shape[-2:], mode="area").to(unfolded)
-            features = replace(features, image=torch.cat([unfolded, alpha], 1))
-        return EncodedReference(masked, embedding, self.denoising_unet.project_references(features))
+            features = replace(features, image=self._unfolded(latents, visible))
+        cache = self.denoising_unet.project_references(features)
+        if fine is not None and cache.source is not None:
+            larger = self._unfolded(encode_latents(self.vae, fine[0] * fine[1]), fine[1])
+            cache = replace(cache, source=replace(cache.source, fine=(larger,)))
+        return EncodedReference(masked, embedding, cache)
+
+    def _unfolded(
+        self, latents: Float[Tensor, "B c h w"], visible: Float[Tensor, "B 1 H W"]
+    ) -> Float[Tensor, "B c+1 H W"]:
+        """What can be copied: latents unfolded to pixels, and last how far they are visible."""
+        unfolded = F.pixel_shuffle(latents, self.denoising_unet.config["copy_factor"])
+        alpha = F.interpolate(visible, unfolded.shape[-2:], mode="area").to(unfolded)
+        return torch.cat([unfolded, alpha], 1)
 
     def compose(
         self,
@@ -267,6 +290,31 @@ class Networks(nn.Module):
             embedding_keep=embedding_keep,
             deep=deep,
         )
+
+    def detail(
+        self, latents: Float[Tensor, "B c F h w"], features: DeepFeatures, references: References
+    ) -> Float[Tensor, "B c F kh kw"]:
+        """Frames at `detail_scale` times their size.
+
+        Args:
+            latents: clean.
+            features: what the last call of `predict` for these frames has left.
+            references: as in that call; encoded with `fine`.
+
+        Raises:
+            ValueError: they were encoded without.
+        """
+        assert self.detail_net is not None
+        sources = [branch.source for branch in references.branches if branch.source is not None]
+        if not all(source.fine for source in sources):
+            raise ValueError("the references were encoded without their larger pictures")
+        fetched = [
+            fetch_pixels(found, source.fine) for found, source in zip(features.found, sources, strict=True)
+        ]
+        copies = relight(references.blend(fetched), features.tones)
+        flat = latents.transpose(1, 2).flatten(0, 1).to(copies)
+        larger = self.detail_net(flat, copies, features.shares)
+        return larger.unflatten(0, (len(latents), -1)).transpose(1, 2).to(latents)
 
 
 def attended(keep_attributes: Bool[Tensor, "A B"]) -> Bool[Tensor, "A B"]:

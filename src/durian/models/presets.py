@@ -15,6 +15,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from durian.models.autoencoder import PixelAutoencoder
 from durian.models.denoising_unet import DenoisingUNet
+from durian.models.detail_net import DetailNet
 from durian.models.image_embedding import ArcFaceEncoder, ClipImageEncoder, SmallImageEncoder
 from durian.models.keypoint_guider import KeypointGuider
 from durian.models.networks import Networks
@@ -27,6 +28,7 @@ _CLASSES = {
     "reference_net": ReferenceNet,
     "keypoint_guider": KeypointGuider,
     "position_reader": PositionReader,
+    "detail_net": DetailNet,
 }
 
 
@@ -42,6 +44,7 @@ class Preset:
         keypoint_guider, vae, attribute_encoder, identity_encoder: their arguments.
         vae_class, attribute_encoder_class, identity_encoder_class: what they are.
         position_reader: its arguments; None for none (the paper's model).
+        detail_net: `DetailNet`'s, for when it is trained: the networks are built without; None for none.
         joint_references: one ReferenceNet reads portrait and attribute, their channels side by side, in
             place of PRNet and ARNet (the paper's ablation).
         sampling_steps: steps of sampling by default.
@@ -61,6 +64,7 @@ class Preset:
     identity_encoder_class: type = ArcFaceEncoder
     identity_encoder: dict[str, Any] = field(default_factory=dict)
     position_reader: dict[str, Any] | None = None
+    detail_net: dict[str, Any] | None = None
     joint_references: bool = False
     sampling_steps: int = 20
 
@@ -81,7 +85,7 @@ class Preset:
                 if odd := sorted(set(value) - set(known)):
                     raise ValueError(f"there is no {odd[0]!r} in {name}")
                 value = {**old, **value}
-            elif isinstance(old, dict) and not (name == "position_reader" and value is None):
+            elif isinstance(old, dict) and not (name in ("position_reader", "detail_net") and value is None):
                 raise ValueError(f"{name!r} must be a mapping of arguments")
             new[name] = value
         return replace(self, **new)
@@ -209,6 +213,7 @@ MINI = Preset(
     identity_encoder_class=SmallImageEncoder,
     identity_encoder={"cross_attention_dim": 128},
     position_reader={"grid": 32, "factor": 4},
+    detail_net={"scale": 2, "channels": 16},
     scheduler_class=GuessDDIMScheduler,
     scheduler={
         "beta_schedule": "squaredcos_cap_v2",

@@ -37,6 +37,7 @@ class CopySource:
         owner: which reference each token is of, (R,).
         images: latents unfolded to pixels, hidden parts 0, and last the visibility; by reference.
         bias: added to the scores, 0 or -inf; None where all tokens take part.
+        fine: `images` once more, larger, for `DetailNet`; empty without.
     """
 
     keys: Float[Tensor, "B heads R D"]
@@ -44,6 +45,7 @@ class CopySource:
     owner: Float[Tensor, " R"]
     images: tuple[Float[Tensor, "B c H W"], ...]
     bias: Float[Tensor, "B 1 1 R"] | None = None
+    fine: tuple[Float[Tensor, "B c kH kW"], ...] = ()
 
     @staticmethod
     def concatenate(sources: Sequence[CopySource]) -> CopySource:
@@ -59,6 +61,7 @@ class CopySource:
             torch.cat(owners),
             tuple(image for source in sources for image in source.images),
             torch.cat([source.full_bias() for source in sources], 3) if biased else None,
+            tuple(image for source in sources for image in source.fine),
         )
 
     def full_bias(self) -> Float[Tensor, "B 1 1 R"]:
@@ -229,31 +232,10 @@ class ReferenceCopy(nn.Module):
 
     def fetch(self, found: Found, source: CopySource) -> Float[Tensor, "BF heads c fh fw"]:
         """The pixels there, weighted by the attention, and last how much of them there is."""
-        height, width = found.mass.shape[3:]
-        batch, frames = len(source.keys), len(found.mass) // len(source.keys)
-        size = (height * self.factor, width * self.factor)
         if not source.keys.shape[2]:
-            return found.mass.new_zeros(len(found.mass), self.heads, source.images[0].shape[1], *size)
-        # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
-        flow = found.place - cell_centres(height, width, found.place)
-        up = F.interpolate(
-            torch.cat([flow.flatten(1, 3), found.mass.flatten(1, 2)], 1),
-            size,
-            mode="bilinear",
-            align_corners=False,
-        )
-        references = len(source.images)
-        flow, weight = up.split([2 * self.heads * references, self.heads * references], 1)
-        grid = flow.unflatten(1, (self.heads, references, 2)) + cell_centres(*size, flow)
-        weight = weight.unflatten(1, (self.heads, references))
-        copies = grid.new_zeros(())
-        for index, image in enumerate(source.images):
-            # (B, F·heads·H, W, 2): one call for all frames and heads
-            chosen = grid[:, :, index].permute(0, 1, 3, 4, 2).reshape(batch, -1, size[1], 2)
-            sampled = F.grid_sample(image.to(grid), chosen, padding_mode="zeros", align_corners=False)
-            sampled = sampled.unflatten(2, (frames, self.heads, -1)).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)
-            copies = copies + sampled * weight[:, :, index, None]
-        return copies
+            shape = (len(found.mass), self.heads, *source.images[0].shape[1:])
+            return found.mass.new_zeros(shape)
+        return fetch_pixels(found, source.images)
 
     def _attend(
         self, hidden: Tensor, positions: Tensor | None, source: CopySource, frames: int
@@ -295,18 +277,22 @@ class ReferenceCopy(nn.Module):
         hidden = self.refine(torch.cat([hidden, folded], 1), None)
         return hidden, F.pixel_shuffle(self.gate(hidden), self.factor).log_softmax(1)
 
-    def light(
-        self, hidden: Float[Tensor, "BF C h w"], copies: Float[Tensor, "BF heads c fh fw"]
-    ) -> Float[Tensor, "BF heads c fh fw"]:
-        """Copies in the light of the frame, as far as this network has learned it."""
+    def tones(self, hidden: Float[Tensor, "BF C h w"]) -> Float[Tensor, "BF heads 2 colours h w"] | None:
+        """The frame's light: gain and shift for each copy, as `relight` takes them; None without `tones`."""
         if self.tone is None:
-            return copies
-        tones = F.interpolate(
-            _CALM * self.tone(hidden), copies.shape[3:], mode="bilinear", align_corners=False
-        )
-        gain, shift = tones.unflatten(1, (self.heads, 2, -1)).unbind(2)
-        colours, amount = copies[:, :, :-1], copies[:, :, -1:]
-        return torch.cat([colours * (1 + gain) + amount * shift, amount], 2)
+            return None
+        return (_CALM * self.tone(hidden)).unflatten(1, (self.heads, 2, -1))
+
+    def choose(
+        self,
+        made: Float[Tensor, "BF c h w"],
+        copies: Float[Tensor, "BF heads c fh fw"],
+        shares: Float[Tensor, "BF heads+1 fh fw"],
+    ) -> Float[Tensor, "BF heads+1 fh fw"]:
+        """Shares, as logarithms, as `forward` gives them, corrected by what there is to choose from."""
+        if self.choice is None:
+            return shares
+        return self.choice(shares, copies, F.pixel_shuffle(made, self.factor))
 
     def compose(
         self,
@@ -317,16 +303,57 @@ class ReferenceCopy(nn.Module):
         """Copies over what DNet makes itself, which is seen wherever nothing is copied.
 
         Args:
-            shares: their logarithms, as `forward` gives them.
+            shares: their logarithms, as `choose` gives them.
         """
         pixels = F.pixel_shuffle(made, self.factor)
-        if self.choice is not None:
-            shares = self.choice(shares, copies, pixels)
         used = (copies * shares[:, :-1, None].exp()).sum(1)
         composed = used[:, :-1] + (1 - used[:, -1:]) * pixels
         if self.polish is not None:
             composed = self.polish(composed, used[:, -1:])
         return F.pixel_unshuffle(composed, self.factor)
+
+
+def fetch_pixels(found: Found, images: Sequence[Float[Tensor, "B c H W"]]) -> Float[Tensor, "BF heads c H W"]:
+    """The pixels of references at the places found, weighted by the attention and added up over references.
+
+    Args:
+        images: of the references, in the order in which they were looked through, all of one size, which
+            may be any.
+    """
+    batch, size = len(images[0]), images[0].shape[2:]
+    heads, references = found.mass.shape[1:3]
+    frames = len(found.mass) // batch
+    # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
+    flow = found.place - cell_centres(*found.mass.shape[3:], found.place)
+    up = F.interpolate(
+        torch.cat([flow.flatten(1, 3), found.mass.flatten(1, 2)], 1),
+        size,
+        mode="bilinear",
+        align_corners=False,
+    )
+    flow, weight = up.split([2 * heads * references, heads * references], 1)
+    grid = flow.unflatten(1, (heads, references, 2)) + cell_centres(*size, flow)
+    weight = weight.unflatten(1, (heads, references))
+    copies = grid.new_zeros(())
+    for index, image in enumerate(images):
+        # (B, F·heads·H, W, 2): one call for all frames and heads
+        chosen = grid[:, :, index].permute(0, 1, 3, 4, 2).reshape(batch, -1, size[1], 2)
+        sampled = F.grid_sample(image.to(grid), chosen, padding_mode="zeros", align_corners=False)
+        sampled = sampled.unflatten(2, (frames, heads, -1)).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)
+        copies = copies + sampled * weight[:, :, index, None]
+    return copies
+
+
+def relight(
+    copies: Float[Tensor, "BF heads c H W"], tones: Float[Tensor, "BF heads 2 colours h w"] | None
+) -> Float[Tensor, "BF heads c H W"]:
+    """Copies in the light of the frame, as far as the network has learned it (`ReferenceCopy.tones`)."""
+    if tones is None:
+        return copies
+    flat = F.interpolate(tones.flatten(1, 3), copies.shape[3:], mode="bilinear", align_corners=False)
+    gain, shift = flat.unflatten(1, tones.shape[1:4]).unbind(2)
+    colours, amount = copies[:, :, :-1], copies[:, :, -1:]
+    return torch.cat([colours * (1 + gain) + amount * shift, amount], 2)
 
 
 class Choice(nn.Module):

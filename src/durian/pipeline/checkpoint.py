@@ -42,6 +42,7 @@ _CLASSES = {
         models.ReferenceNet,
         models.KeypointGuider,
         models.PositionReader,
+        models.DetailNet,
         models.SmallImageEncoder,
         models.ClipImageEncoder,
         models.ArcFaceEncoder,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -85,8 +86,8 @@ class Conditioner:
 
     Args:
         networks: the model.
-        size: side of its images in pixels.
-        portrait, attributes: at the model's size.
+        size: side of its results in pixels.
+        portrait, attributes: at that size.
         others: attributes to interpolate to (section 3.4); none without interpolation.
         drop_attribute_tokens: leave the attributes out of spatial attention (an ablation).
         predict: in place of `networks.predict`, which it must equal.
@@ -105,7 +106,8 @@ class Conditioner:
         self._networks = networks
         self._predict = predict or networks.predict
         self._size = size
-        self._latent_size = size // spatial_factor(networks.vae)
+        self._scale = networks.detail_scale
+        self._latent_size = size // self._scale // spatial_factor(networks.vae)
         self._grid = networks.attention_grid(self._latent_size)
         self._portrait, self._attributes = portrait, attributes
         self.device, self.dtype = networks.denoising_unet.device, networks.working_dtype
@@ -131,12 +133,13 @@ class Conditioner:
         return self._latent_size
 
     def _encode(self, role: str, reference: Reference) -> EncodedReference:
-        tensors = reference_tensors(reference, role, self._grid, self.device)
+        tensors, scale = reference_tensors(reference, role, self._grid, self.device), self._scale
         return self._networks.encode_reference(
             role,  # ty: ignore[invalid-argument-type]
-            tensors.image.to(self.dtype),
-            tensors.visible.to(self.dtype),
+            F.avg_pool2d(tensors.image, scale).to(self.dtype),
+            F.avg_pool2d(tensors.visible, scale).to(self.dtype),
             tensors.canonical,
+            None if scale == 1 else (tensors.image, tensors.visible),
         )
 
     def frame(
@@ -145,7 +148,7 @@ class Conditioner:
         image: UInt8[np.ndarray, "H W 3"],
         alpha: float = 1.0,
     ) -> FrameConditions:
-        """Read one frame's keypoints and their drawing."""
+        """Read one frame's keypoints, in pixels of the results, and their drawing at the network's size."""
         networks = self._networks
         drawn = keypoint_tensor(image[None], self.device)
         config = networks.denoising_unet.config
@@ -213,6 +216,13 @@ class Conditioner:
         if guidance.portrait != 1:
             result = result + (guidance.portrait - 1) * (portrait - row(self._nobody))
         return result, deep_features
+
+    def detail(
+        self, latents: Float[Tensor, "1 c 1 h w"], deep: FrameDeep, alpha: float
+    ) -> Float[Tensor, "1 c 1 kh kw"]:
+        """A clean frame at the results' size; `deep` is what its last call has left."""
+        references, _ = _interpolated(self._full, torch.tensor([alpha], device=self.device))
+        return self._networks.detail(latents, deep[self._full.name], references)
 
 
 def _window(deep: Sequence[FrameDeep], row: str) -> DeepFeatures | None:

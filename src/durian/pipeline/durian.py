@@ -80,14 +80,14 @@ class DurianPipeline:
     Args:
         networks: the model.
         scheduler: one of diffusers', as the model was trained for.
-        size: side of its square images in pixels.
+        size: side of DNet's square pictures in pixels.
         sampling_steps: its default number of sampling steps.
     """
 
     def __init__(self, networks: Networks, scheduler: Any, size: int, sampling_steps: int):
         self.networks = networks.eval().requires_grad_(False)
         self.scheduler = scheduler
-        self.size = size
+        self._drawn_size = size
         self.sampling_steps = sampling_steps
         self._decoder = networks.vae
         self._predict: Callable[..., tuple[Tensor, DeepFeatures]] = networks.predict
@@ -98,12 +98,15 @@ class DurianPipeline:
         checkpoint: str | Path = "mini",
         device: str | torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        detail: bool = True,
     ) -> DurianPipeline:
         """Load a checkpoint: `mini`, which is in the package, a folder, or a hub id.
 
         Args:
             device: a GPU if there is one, else the CPU.
             dtype: of weights and computation.
+            detail: whether results have the size that the checkpoint's `DetailNet` brings them to, where
+                it has one, or DNet's own.
 
         Raises:
             DurianError: the checkpoint or the device is not there, or the checkpoint is damaged.
@@ -111,12 +114,15 @@ class DurianPipeline:
         chosen = choose_device(device)
         folder = resolve_checkpoint(checkpoint)
         index = read_index(folder)
-        networks = load_networks(folder).to(chosen).lower_precision(dtype)
+        networks = load_networks(folder)
+        if not detail:
+            networks.detail_net = None
+        networks = networks.to(chosen).lower_precision(dtype)
         return cls(networks, load_scheduler(folder), index["size"], index["sampling_steps"])
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write a checkpoint that `from_pretrained` reads."""
-        settings = Preset(self.size, {}, {}, {}, {}, {}, sampling_steps=self.sampling_steps)
+        settings = Preset(self._drawn_size, {}, {}, {}, {}, {}, sampling_steps=self.sampling_steps)
         save_checkpoint(Path(folder), self.networks, self.scheduler, settings, dtype)
 
     def compile(self) -> None:
@@ -143,6 +149,11 @@ class DurianPipeline:
     @property
     def dtype(self) -> torch.dtype:
         return self.networks.working_dtype
+
+    @property
+    def size(self) -> int:
+        """Side of the results, and of the references that it takes, in pixels."""
+        return self._drawn_size * self.networks.detail_scale
 
     @property
     def moves_by_image(self) -> bool:
@@ -193,7 +204,7 @@ class DurianPipeline:
         self,
         inputs: AnimationInputs,
         *,
-        keypoint_images: UInt8[np.ndarray, "F H W 3"] | None = None,
+        keypoint_images: UInt8[np.ndarray, "F h w 3"] | None = None,
         interpolation: float | Float[np.ndarray, " F"] = 1.0,
         progress: Callable[[int, int], None] | None = None,
         **options: Unpack[AnimationOptions],
@@ -202,7 +213,7 @@ class DurianPipeline:
 
         Args:
             inputs: at the model's size.
-            keypoint_images: drawn in place of the keypoints' own (an ablation).
+            keypoint_images: drawn in place of the keypoints' own (an ablation), see `draw_keypoints`.
             interpolation: α in [0, 1]: 0 gives `inputs.attributes` alone and 1 `interpolate_to`; an array
                 changes it over the frames.
             progress: called with (calls of the network done, calls in all).
@@ -269,6 +280,10 @@ class DurianPipeline:
         for frame in latents:
             yield self._decode(frame)
 
+    def draw_keypoints(self, keypoints: Float[np.ndarray, "478 3"]) -> UInt8[np.ndarray, "H W 3"]:
+        """Landmarks, in pixels of the results, as DNet sees them."""
+        return draw_keypoints(keypoints / self.networks.detail_scale, self._drawn_size)
+
     @torch.no_grad()
     def latents_iter(
         self,
@@ -318,13 +333,14 @@ class DurianPipeline:
             alphas = interpolation if isinstance(interpolation, Iterable) else repeat(interpolation)
             if keypoint_images is None:
                 for points, alpha in zip(keypoints, alphas, strict=False):
-                    yield conditioner.frame(points, draw_keypoints(points, self.size), float(alpha))
+                    yield conditioner.frame(points, self.draw_keypoints(points), float(alpha))
             else:
                 for points, alpha, image in zip(keypoints, alphas, keypoint_images, strict=False):
                     yield conditioner.frame(points, image, float(alpha))
 
         noise = self._noise(options.get("seed", 0), conditioner.latent_size)
-        yield from sample_stream(
+        larger = self.networks.detail_net is not None
+        made = sample_stream(
             (Frame(start, given) for given, start in zip(conditions(), noise, strict=False)),
             denoise,
             self.scheduler,
@@ -332,7 +348,14 @@ class DurianPipeline:
             (windows or Windows()).within(self.networks.denoising_unet.config["motion_max_seq_length"]),
             None if progress is None else map(progress, count(1)).__next__,
             interval,
+            keep_deep=larger,
         )
+        for frame in made:
+            if larger:
+                assert frame.deep is not None
+                yield conditioner.detail(frame.latents, frame.deep, frame.conditions.alpha)
+            else:
+                yield frame.latents
 
     def stream(
         self,

@@ -64,7 +64,8 @@ def sample_stream(
     windows: Windows,
     progress: Callable[[], None] | None = None,
     cache_interval: int = 1,
-) -> Iterator[Float[Tensor, "1 c 1 h w"]]:
+    keep_deep: bool = False,
+) -> Iterator[Frame[C, D]]:
     """Denoise a stream of frames in windows; memory does not grow with its length.
 
     Every step is a pass of its own over the stream: it hands frames on to the next as they get ready, and
@@ -79,6 +80,7 @@ def sample_stream(
         scheduler: one of diffusers'.
         progress: called after every call of `denoise`.
         cache_interval: every how many steps deep features are made anew (Ma et al., 2024, DeepCache).
+        keep_deep: whether frames come with the deep features of the last step.
     """
 
     def step_of(window: Sequence[Frame[C, D]], step: int, latents: Tensor, timestep: Tensor) -> tuple:
@@ -87,10 +89,10 @@ def sample_stream(
         prediction, left = denoise(latents, timestep, [frame.conditions for frame in window], reused)
         if progress is not None:
             progress()
-        last = (step + 1) % cache_interval == 0 or step + 1 == steps
-        return prediction, [None] * len(window) if last else left
+        used_again = keep_deep if step + 1 == steps else (step + 1) % cache_interval > 0
+        return prediction, left if used_again else [None] * len(window)
 
-    def whole(window: Sequence[Frame[C, D]]) -> Sequence[Tensor]:
+    def whole(window: Sequence[Frame[C, D]]) -> Sequence[Frame[C, D]]:
         own = type(scheduler).from_config(scheduler.config)
         calls = count()
 
@@ -100,10 +102,11 @@ def sample_stream(
             window = [replace(frame, deep=deep) for frame, deep in zip(window, left, strict=True)]
             return prediction
 
-        return sample_latents(told, own, _latents(window), steps).split(1, 2)
+        done = sample_latents(told, own, _latents(window), steps).split(1, 2)
+        return [replace(frame, latents=each) for frame, each in zip(window, done, strict=True)]
 
     if not has_passes(scheduler):
-        yield from (latents for _, latents in slide(frames, whole, windows, torch.lerp))
+        yield from _pass(frames, whole, windows, 0)
         return
 
     own = type(scheduler).from_config(scheduler.config)
@@ -123,7 +126,7 @@ def sample_stream(
     shifts = seam_shifts(windows, steps)
     for step, (timestep, shift) in enumerate(zip(own.timesteps, shifts, strict=True)):
         stream = _pass(stream, partial(one_step, step, timestep), windows, shift)
-    yield from (frame.latents for frame in stream)
+    yield from stream
 
 
 def has_passes(scheduler: Any) -> bool:

@@ -14,12 +14,14 @@ from torch import nn
 from durian.data.clips import Clip, read_clips
 from durian.data.reconstruction import split_clips
 from durian.errors import DurianError
+from durian.models.detail_net import DetailNet
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.training.checks import check_clips
 from durian.training.config import TrainConfig
 
 _UNETS = ("denoising_unet", "portrait_net", "attribute_net")
+_APART = ("vae.", "detail_net.")
 _PIXELS = re.compile(r"\.reference_copy\.(gate|tone|choice|polish)\.")
 _ATTENTION = re.compile(r"\.(attn1|attn2|conv_in|conv_guidance|conv_linear|reference_copy)\.")
 
@@ -41,6 +43,7 @@ def build_networks(config: TrainConfig) -> Networks:
     """The preset's networks, from scratch, from public weights or from a checkpoint.
 
     Stage 2 adds motion modules to a checkpoint of stage 1: `sd15`'s from AnimateDiff, `mini`'s silent.
+    `trained: detail` adds a `DetailNet` where there is none.
     """
     from durian.pipeline.checkpoint import build_sd15, load_motion_adapter, load_networks
 
@@ -52,12 +55,26 @@ def build_networks(config: TrainConfig) -> Networks:
         networks = config.shape().build(temporal=config.stage == 2)
         if config.warm_start is not None:
             take_weights(networks, config.warm_start)
-        return networks
+        return with_detail(networks, config)
     networks = load_networks(config.init_from)
     if config.stage == 2 and not networks.denoising_unet.config["temporal"]:
         adapter = load_motion_adapter(sources) if config.preset == "sd15" else None
         networks.denoising_unet = networks.denoising_unet.with_motion(adapter)
+    return with_detail(networks, config)
+
+
+def with_detail(networks: Networks, config: TrainConfig) -> Networks:
+    """The same networks, with a `DetailNet` where the configuration trains one and there is none yet."""
+    if config.trained == "detail" and networks.detail_net is None:
+        copies = networks.denoising_unet.config
+        options = {"heads": copies["copy_heads"], "factor": copies["copy_factor"]}
+        networks.detail_net = DetailNet(**options, **(config.shape().detail_net or {}))
     return networks
+
+
+def picture_scale(networks: Networks, config: TrainConfig) -> int:
+    """How many times as large as DNet's pictures those that a run trains on are."""
+    return networks.detail_scale if config.trained == "detail" else 1
 
 
 @torch.no_grad()
@@ -85,22 +102,26 @@ def take_weights(networks: Networks, checkpoint: str) -> int:
 
 
 def trainable_parameters(
-    networks: Networks, stage: int, part: Literal["all", "attention", "pixels"] = "all"
+    networks: Networks, stage: int, part: Literal["all", "attention", "pixels", "detail"] = "all"
 ) -> dict[str, nn.Parameter]:
-    """Stage 1 trains everything that is not frozen but the temporal layers; stage 2 these alone.
+    """Stage 1 trains everything that is not frozen but the temporal layers; stage 2 these alone; neither a
+    `DetailNet`, which trains by itself.
 
     Args:
         part: of the UNets in stage 1: with "attention" only what brings the references in, the attention
             layers and the first convolutions; with "pixels" nothing but what `ReferenceCopy` makes
-            pixels of copies with.
+            pixels of copies with. With "detail", in either stage, nothing but the `DetailNet`.
 
     Raises:
         DurianError: there are none to train.
     """
+    if part == "detail":
+        assert networks.detail_net is not None  # see `with_detail`
+        return dict(networks.detail_net.named_parameters(prefix="detail_net"))
     chosen = {}
     for name, parameter in networks.named_parameters():
         temporal = ".motion_modules." in name
-        if not parameter.requires_grad or name.startswith("vae.") or temporal != (stage == 2):
+        if not parameter.requires_grad or name.startswith(_APART) or temporal != (stage == 2):
             continue
         if stage == 1 and part == "attention" and name.startswith(_UNETS) and not _ATTENTION.search(name):
             continue

@@ -101,10 +101,25 @@ def _options(config: TrainConfig) -> Iterator[str]:
         yield f"match_loss_weight: {config.preset} copies nothing from its references"
     if config.match_loss_weight and config.distillation is not None:
         yield "match_loss_weight: distillation compares clean samples alone"
+    if config.trained == "detail":
+        yield from _detail_options(config)
     if config.critic is not None and not plain:
         yield "critic: is for pixel latents and a prediction of the sample alone"
     if config.critic is not None and config.distillation is not None:
         yield "critic: distillation has none"
+
+
+def _detail_options(config: TrainConfig) -> Iterator[str]:
+    if not config.shape().denoising_unet.get("copy_heads"):
+        yield f"trained: detail is taken from copies, and {config.preset} copies nothing from its references"
+    if config.critic is None:
+        yield "critic: `trained: detail` needs one, since squared error asks for no detail"
+    if config.distillation is not None:
+        yield "distillation: trains DNet, and `trained: detail` leaves it as it is"
+    if config.match_loss_weight:
+        yield "match_loss_weight: `trained: detail` leaves the places of copies as they are"
+    if config.reader_steps:
+        yield "reader_steps: `trained: detail` leaves the reader as it is"
 
 
 def _folders(config: TrainConfig) -> Iterator[str]:

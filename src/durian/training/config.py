@@ -119,10 +119,11 @@ class TrainConfig(_Strict):
     where the preset has one; `reader_steps` train it alone beforehand. `timestep_shift` draws more of the
     noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
     (2023), with `min_snr_gamma`. `networks` changes
-    the preset's fields (`durian.models.presets.Preset`), for ablations. `init_from` is a checkpoint;
-    without one `mini` starts from random weights and `sd15` from public ones, where `sources` says in place
-    of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit are taken.
-    `frozen_precision` is of the weights that do not train, `ema_device` of the moving average ("same" as
+    the preset's fields (`durian.models.presets.Preset`), for ablations. `trained` "detail" trains a
+    `DetailNet` alone, on clips `detail_net.scale` times as large as the preset's pictures. `init_from` is a
+    checkpoint; without one `mini` starts from random weights and `sd15` from public ones, where `sources`
+    says in place of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit
+    are taken. `frozen_precision` is of the weights that do not train, `ema_device` of the moving average ("same" as
     the weights'); `sample_steps` of previews and scores, by default as many as the preset's.
     docs/training.md says what they save. `critic` asks for pictures that look true, where all other terms
     ask for the mean of what is possible (pixel latents and "sample" prediction only). `distillation` trains
@@ -145,7 +146,7 @@ class TrainConfig(_Strict):
     gradient_accumulation: int = Field(1, ge=1)
     gradient_checkpointing: bool = False
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    trained: Literal["all", "attention", "pixels"] = "all"
+    trained: Literal["all", "attention", "pixels", "detail"] = "all"
     frozen_precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     ema_device: Literal["same", "cpu"] = "same"

@@ -14,6 +14,7 @@ from durian.data.example import Example
 from durian.data.reconstruction import ReconstructionSampler
 from durian.models.autoencoder import spatial_factor
 from durian.models.networks import Networks
+from durian.training.build import picture_scale
 from durian.training.config import TrainConfig
 from durian.training.objective import Batch
 from durian.training.sampler import sampler_of
@@ -45,7 +46,7 @@ def draw_example(sampler: ReconstructionSampler, seed: int, number: int) -> dict
 def make_sampler(
     config: TrainConfig, clips: list[Clip], networks: Networks, size: int
 ) -> ReconstructionSampler:
-    """The sampler that a configuration asks for, of what the networks take."""
+    """The sampler that a configuration asks for, of what the networks take; `size` is of DNet's pictures."""
     latent_size = size // spatial_factor(networks.vae)
     return sampler_of(
         config.data,
@@ -54,6 +55,7 @@ def make_sampler(
         consecutive=config.stage == 2,
         guidance_size=latent_size if networks.denoising_unet.config["guidance_channels"] else None,
         match_size=latent_size if config.match_loss_weight else None,
+        scale=picture_scale(networks, config),
     )
 
 

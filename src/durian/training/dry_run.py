@@ -15,7 +15,7 @@ from durian.errors import DurianError
 from durian.models.autoencoder import spatial_factor
 from durian.models.networks import Networks
 from durian.models.presets import Preset
-from durian.training.build import parameters_to_train
+from durian.training.build import parameters_to_train, picture_scale, with_detail
 from durian.training.checks import check_options
 from durian.training.config import TrainConfig, load_config
 from durian.training.dataset import NUMBER
@@ -74,7 +74,7 @@ def dry_run(config_path: Path, size: int | None = None, steps: int = 2) -> DryRu
     check_options(config)
     preset = _resized(config.shape(), size)
     with torch.device("meta"):
-        shapes = preset.build(temporal=config.stage == 2)
+        shapes = with_detail(preset.build(temporal=config.stage == 2), config)
     sizes = account(shapes, config)
     accelerator = make_accelerator(config)
     device = accelerator.device
@@ -85,9 +85,8 @@ def dry_run(config_path: Path, size: int | None = None, steps: int = 2) -> DryRu
             f"{device}: see docs/training.md for the options that save memory"
         )
     trained = sum(parameter.numel() for parameter in parameters_to_train(shapes, config).values())
-    run = make_run(
-        config, accelerator, Console(stderr=True), preset, preset.build(temporal=config.stage == 2)
-    )
+    networks = with_detail(preset.build(temporal=config.stage == 2), config)
+    run = make_run(config, accelerator, Console(stderr=True), preset, networks)
     batch = random_batch(config, run.networks, preset.size, config.batch_size)
     on_device = {key: value.to(device) for key, value in batch.items()}
     peaks = {"building": peak_memory(device)}
@@ -117,6 +116,8 @@ def random_batch(config: TrainConfig, networks: Networks, size: int, count: int)
     grid, attributes, frames = networks.attention_grid(latent), config.data.attributes, config.data.targets
     channels = networks.denoising_unet.config["guidance_channels"]
 
+    small, size = size, size * picture_scale(networks, config)
+
     def image(*leading: int) -> torch.Tensor:
         return torch.rand(count, *leading, 3, size, size) * 2 - 1
 
@@ -139,7 +140,7 @@ def random_batch(config: TrainConfig, networks: Networks, size: int, count: int)
         "targets": image(frames),
         "target_masks": mask(frames),
         "target_positions": positions(frames),
-        "keypoints": image(frames).clamp(min=0),
+        "keypoints": torch.rand(count, frames, 3, small, small),
         "guidance": torch.rand(count, frames, channels, latent, latent),
         NUMBER: torch.arange(count),
     }

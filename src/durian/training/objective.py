@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,10 +28,29 @@ from durian.training.losses import (
 )
 from durian.training.noise import Draws, draw
 from durian.training.reader import reading_error
-from durian.training.references import read_references
+from durian.training.references import BatchReferences, read_references
 
 Batch = dict[str, Tensor]
 """The fields of `Example`, stacked over the batch B."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One forward pass.
+
+    Attributes:
+        prediction, target: of the kind that DNet predicts.
+        features: what DNet has left, see `DeepFeatures`.
+        references: that it has seen.
+        misread: how far the position reader was from the landmarks' own coordinates.
+    """
+
+    prediction: Float[Tensor, "B c F h w"]
+    target: Float[Tensor, "B c F h w"]
+    timesteps: Int[Tensor, "B F"]
+    features: DeepFeatures
+    references: BatchReferences
+    misread: Float[Tensor, ""]
 
 
 class ReconstructionObjective(nn.Module):
@@ -63,6 +83,18 @@ class ReconstructionObjective(nn.Module):
                 a part of a larger batch it is the mean of all parts', so that the mean of their losses is
                 the loss of the whole.
         """
+        made = self.reconstruct(batch, generators)
+        error = self._mean(made.prediction, made.target, made.timesteps, batch, weight_sum)
+        if self.config.match_loss_weight:
+            missed = self._missed(made.features, batch)
+            error = error + self.config.match_loss_weight * self._weighted(missed, batch, weight_sum)
+        error = error + self.config.position_loss_weight * made.misread
+        return error + self._critique(made.prediction, made.target)
+
+    def reconstruct(
+        self, batch: Batch, generators: Sequence[torch.Generator] | None = None
+    ) -> Reconstruction:
+        """DNet's prediction for a batch at random noise levels, with some references dropped."""
         latents = self._latents(batch)
         count, frames = batch["targets"].shape[:2]
         draws = draw(tuple(latents.shape), self.levels(frames), generators, latents.device)
@@ -70,15 +102,10 @@ class ReconstructionObjective(nn.Module):
         noise = draws.noise
         noisy = self._add_noise(latents, noise, timesteps)
         positions, misread = self.read_positions(batch)
-        prediction, features = self.denoise(batch, noisy, timesteps, positions, *self._kept(draws))
+        references = read_references(self.networks, batch, *self._kept(draws))
+        prediction, features = self._call(batch, noisy, timesteps, positions, references, self._kept(draws))
         target = self._target(latents, noise, timesteps)
-        prediction = prediction.float()
-        error = self._mean(prediction, target, timesteps, batch, weight_sum)
-        if self.config.match_loss_weight:
-            missed = self._missed(features, batch)
-            error = error + self.config.match_loss_weight * self._weighted(missed, batch, weight_sum)
-        error = error + self.config.position_loss_weight * misread
-        return error + self._critique(prediction, target)
+        return Reconstruction(prediction.float(), target, timesteps, features, references, misread)
 
     def _critique(
         self, prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"]
@@ -171,8 +198,19 @@ class ReconstructionObjective(nn.Module):
         keep_attribute: Tensor | None = None,
     ) -> tuple[Float[Tensor, "B c F h w"], DeepFeatures]:
         """`predict`, and where its copies are from."""
+        references = read_references(self.networks, batch, keep_portrait, keep_attribute)
+        return self._call(batch, noisy, timesteps, positions, references, (keep_portrait, keep_attribute))
+
+    def _call(
+        self,
+        batch: Batch,
+        noisy: Tensor,
+        timesteps: Tensor,
+        positions: dict[int, Tensor],
+        references: BatchReferences,
+        kept: tuple[Tensor | None, Tensor | None],
+    ) -> tuple[Float[Tensor, "B c F h w"], DeepFeatures]:
         networks = self.networks
-        references = read_references(networks, batch, keep_portrait, keep_attribute)
         return networks.predict(
             self.scheduler.scale_model_input(noisy, timesteps),
             timesteps,
@@ -180,7 +218,7 @@ class ReconstructionObjective(nn.Module):
             references.embedding,
             networks.keypoint_guider(batch["keypoints"].flatten(0, 1)),
             positions,
-            kept_guidance(batch["guidance"], keep_portrait, keep_attribute),
+            kept_guidance(batch["guidance"], *kept),
             references.embedding_keep,
         )
 

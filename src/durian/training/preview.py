@@ -12,15 +12,20 @@ from durian.models.autoencoder import decode_latents, encode_latents
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.pipeline.sampling import sample_latents
+from durian.training.detail import shrunk
 from durian.training.objective import Batch, kept_guidance
 from durian.training.references import read_references
 
 
 @torch.no_grad()
 def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, steps: int = 4) -> Tensor:
-    """Sample the targets of a batch, (B, F, 3, H, W) in [-1, 1]."""
+    """Sample the targets of a batch, (B, F, 3, H, W) in [-1, 1]; with detail where they are larger than
+    what DNet makes."""
     device = networks.denoising_unet.device
     batch = {key: value.to(device) for key, value in batch.items()}
+    scale = batch["targets"].shape[-1] // batch["keypoints"].shape[-1]
+    if scale > 1:
+        batch = shrunk(batch, scale)
     references = read_references(networks, batch)
     keypoints = batch["keypoints"].flatten(0, 1)
     features = networks.keypoint_guider(keypoints)
@@ -29,21 +34,32 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
     count, frames = batch["targets"].shape[:2]
     shape = encode_latents(networks.vae, batch["targets"].flatten(0, 1)).unflatten(0, (count, frames))
     noise = torch.randn(shape.transpose(1, 2).shape, generator=torch.Generator().manual_seed(0)).to(device)
-    latents = sample_latents(
-        lambda x, t: networks.denoise(
-            x,
-            t,
-            References((references.cache,)),
+    attended = References((references.cache,))
+    left = None
+
+    def denoise(latents: Tensor, timestep: Tensor) -> Tensor:
+        nonlocal left
+        prediction, left = networks.predict(
+            latents,
+            timestep,
+            attended,
             references.embedding,
             features,
             positions,
             guidance,
             references.embedding_keep,
-        ),
+        )
+        return prediction
+
+    latents = sample_latents(
+        denoise,
         type(scheduler).from_config(scheduler.config),
         noise,
         steps,
     )
+    if scale > 1:
+        assert left is not None  # there is at least one step
+        latents = networks.detail(latents, left, attended)
     images = decode_latents(networks.vae, latents.transpose(1, 2).flatten(0, 1))
     return images.unflatten(0, (count, frames))
 

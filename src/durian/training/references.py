@@ -32,13 +32,19 @@ def read_references(
     An example with fewer attributes than another has the same result in a batch with it as by itself.
 
     Args:
-        batch: fields of `Example` with a leading batch axis.
+        batch: fields of `Example` with a leading batch axis; as `durian.training.detail.shrunk` gives them,
+            with the larger pictures.
         keep_portrait, keep_attributes: where False, that example goes without: condition dropout. All
             attributes of an example go together, as guidance weighs them together.
     """
+    fine = "fine_portrait" in batch
     # I~_port = I_port ⊙ (1 - M_port) and I~_attr = I_attr ⊙ M_attr (section 3.1).
     portrait = networks.encode_reference(
-        "portrait", batch["portrait"], 1 - batch["portrait_mask"], batch["portrait_positions"]
+        "portrait",
+        batch["portrait"],
+        1 - batch["portrait_mask"],
+        batch["portrait_positions"],
+        (batch["fine_portrait"], 1 - batch["fine_portrait_mask"]) if fine else None,
     )
     worn = batch["worn"]
     count = worn.shape[1] if worn.shape[1] == 1 else int(worn.sum(1).max())  # padding comes last
@@ -48,6 +54,7 @@ def read_references(
             batch["attributes"][:, i],
             batch["attribute_masks"][:, i],
             batch["attribute_positions"][:, i],
+            (batch["fine_attributes"][:, i], batch["fine_attribute_masks"][:, i]) if fine else None,
         )
         for i in range(count)
     ]

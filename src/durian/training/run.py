@@ -23,6 +23,7 @@ from durian.training.average import MovingAverage
 from durian.training.build import (
     build_networks,
     load_clips,
+    picture_scale,
     prepare_networks,
     round_frozen,
     starting_preset,
@@ -31,6 +32,7 @@ from durian.training.checks import check_config
 from durian.training.config import TrainConfig, load_config
 from durian.training.critic import CriticStep, build_critic_step
 from durian.training.dataset import ExampleDataset, make_sampler, preview_batch
+from durian.training.detail import DetailObjective
 from durian.training.distillation import DistillationObjective
 from durian.training.folder import RunFolder
 from durian.training.interruption import Interruption, TrainingStopped
@@ -105,9 +107,10 @@ def train(
     accelerator = make_accelerator(config)
     console = Console(stderr=True, quiet=not accelerator.is_main_process)
     preset = starting_preset(config)
-    with console.status("reading clips") as status:
-        clips, held_out = load_clips(config, preset.size, lambda n: status.update(f"reading clips: {n}"))
     networks = build_networks(config)
+    with console.status("reading clips") as status:
+        size = preset.size * picture_scale(networks, config)
+        clips, held_out = load_clips(config, size, lambda n: status.update(f"reading clips: {n}"))
     state = None if fresh else state_folder(config.output)
     if state is None and config.reader_steps:
         _train_reader(networks, clips, config, accelerator, console)
@@ -179,6 +182,8 @@ def make_run(
 
 def make_objective(run: Run, teacher: Callable[[], DenoisingUNet]) -> ReconstructionObjective:
     """What is minimised; `teacher` makes the DNet that a student learns from."""
+    if run.critic is not None and run.config.trained == "detail":
+        return DetailObjective(run.networks, run.critic.critic, run.scheduler, run.config)
     if run.critic is not None:
         return AdversarialObjective(run.networks, run.critic.critic, run.scheduler, run.config)
     if run.config.distillation is None:

@@ -21,6 +21,7 @@ def sampler_of(
     consecutive: bool = False,
     guidance_size: int | None = None,
     match_size: int | None = None,
+    scale: int = 1,
 ) -> ReconstructionSampler:
     """A sampler of `clips`; the other arguments are those of `ReconstructionSampler`.
 
@@ -46,6 +47,7 @@ def sampler_of(
             hair_under_hats=data.hair_under_hats,
             guidance_size=guidance_size,
             match_size=match_size,
+            scale=scale,
             mask_bank=bank,
             outpainted=outpainted,
         )

@@ -1,0 +1,393 @@
+"""`DetailNet`: detail of the references in results larger than DNet's pictures, and its training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from durian.errors import DurianError
+from durian.models import DetailNet, Networks
+from durian.models.denoising_unet import DeepFeatures
+from durian.models.detail_net import enlarge
+from durian.models.positions import cell_centres
+from durian.models.reference_copy import Found, fetch_pixels
+from durian.pipeline import DurianPipeline
+from durian.pipeline.windows import Windows
+from durian.portrait.inputs import AnimationInputs, Reference
+from durian.portrait.keypoints import draw_keypoints
+from durian.training.build import build_networks, load_clips, prepare_networks
+from durian.training.checks import check_options
+from durian.training.config import TrainConfig, load_config
+from durian.training.critic import Critic
+from durian.training.dataset import draw_example, make_sampler, stack
+from durian.training.detail import DetailObjective, shrunk
+from durian.training.dry_run import dry_run
+from durian.training.run import train
+from people import write_shard
+from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference
+from tiny_runs import config_with, make_clip, tiny_changes, write_config
+
+SCALE = 2
+
+
+def with_detail(seed: int = 0, **options: object) -> Networks:
+    networks = tiny_networks(seed=seed, **options)
+    torch.manual_seed(seed + 1)
+    networks.detail_net = DetailNet(SCALE).eval()
+    return networks
+
+
+def pipeline_of(networks: Networks, scheduler: object | None = None) -> DurianPipeline:
+    preset = tiny_preset()
+    return DurianPipeline(networks, scheduler or DDIMScheduler(**preset.scheduler), preset.size, 2)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> DurianPipeline:
+    return pipeline_of(with_detail())
+
+
+def fine_picture(seed: int = 0, size: int = 64) -> torch.Tensor:
+    """Noise that no smaller picture holds, over a smooth one, (1, 3, size, size)."""
+    random = torch.Generator().manual_seed(seed)
+    smooth = enlarge(torch.randn(1, 3, size // 8, size // 8, generator=random), 8)
+    return smooth + 0.3 * torch.randn(1, 3, size, size, generator=random)
+
+
+def latents_of(picture: torch.Tensor) -> torch.Tensor:
+    return F.pixel_unshuffle(F.avg_pool2d(picture, SCALE), 4)
+
+
+def shares_of(chosen: int, size: int = 32) -> torch.Tensor:
+    """All pixels taken from one head, or with 4 from none."""
+    logits = torch.full((1, 5, size, size), -30.0)
+    logits[:, chosen] = 0
+    return logits.log_softmax(1)
+
+
+@pytest.mark.parametrize("head", range(4))
+def test_an_untrained_one_adds_what_is_finer_in_the_copy_that_is_used(head: int):
+    picture = fine_picture()
+    copies = torch.zeros(1, 4, 4, 64, 64)
+    copies[:, head] = F.pad(picture, (0, 0, 0, 0, 0, 1), value=1.0)
+    with torch.no_grad():
+        made = DetailNet(SCALE)(latents_of(picture), copies, shares_of(head))
+    assert made.shape == (1, 48, 16, 16)
+    pixels = F.pixel_shuffle(made, 4)
+    enlarged = enlarge(F.avg_pool2d(picture, SCALE), SCALE)
+    # Nearly the picture: what is coarse in it has been through two means, of this copy and of the frame.
+    assert (pixels - picture).square().mean() < 0.1 * (enlarged - picture).square().mean()
+
+
+def test_where_nothing_is_copied_frames_are_enlarged_smoothly():
+    picture = fine_picture(1)
+    expected = enlarge(F.avg_pool2d(picture, SCALE), SCALE)
+    nothing, brighter = torch.zeros(1, 4, 4, 64, 64), torch.ones(1, 4, 4, 64, 64)
+    brighter[:, :, :3] += expected[:, None]
+    with torch.no_grad():
+        enlarged = DetailNet(SCALE)(latents_of(picture), nothing, shares_of(2))
+        little = DetailNet(SCALE)(latents_of(picture), brighter, shares_of(4))
+    torch.testing.assert_close(F.pixel_shuffle(enlarged, 4), expected, atol=1e-5, rtol=0)
+    # What is coarse in copies is asked for by shares of its own, small at first.
+    share = 4 / (4 + math.exp(4))
+    torch.testing.assert_close(F.pixel_shuffle(little, 4), expected + share, atol=1e-5, rtol=0)
+
+
+def test_the_border_of_a_copy_is_no_edge_in_the_picture():
+    """Copies are 0 where a reference is hidden, and what lies there is the frame, not black."""
+    picture = torch.full((1, 3, 64, 64), 0.7)
+    copies = torch.zeros(1, 4, 4, 64, 64)
+    copies[:, 1, :3, :, :37], copies[:, 1, 3, :, :37] = 0.7, 1.0
+    with torch.no_grad():
+        made = DetailNet(SCALE)(latents_of(picture), copies, shares_of(1))
+    torch.testing.assert_close(F.pixel_shuffle(made, 4), picture, atol=1e-4, rtol=0)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 100), st.floats(-1, 1), st.floats(-1, 1))
+def test_larger_pictures_are_fetched_from_where_the_smaller_were(seed: int, x: float, y: float):
+    """A smooth picture at twice the size is, shrunk, what the small one is, wherever it is taken from."""
+    random = torch.Generator().manual_seed(seed)
+    waves = torch.randn(1, 1, 4, 4, generator=random)
+    small, large = (F.interpolate(waves, (n, n), mode="bicubic", align_corners=False) for n in (32, 64))
+    place = cell_centres(8, 8, waves) + 0.3 * torch.tensor([x, y])[:, None, None]
+    found = Found(torch.ones(1, 1, 1, 8, 8), place[None, None, None])
+    at_once = fetch_pixels(found, [small])
+    later = F.avg_pool2d(fetch_pixels(found, [large])[:, 0], 2)[:, None]
+    inside = (slice(None), slice(None), slice(None), slice(12, 20), slice(12, 20))
+    assert (at_once - later)[inside].abs().max() < 0.2 * small.abs().max()
+
+
+def test_a_picture_at_rest_is_fetched_exactly_at_any_size():
+    picture = fine_picture(3)
+    found = Found(torch.ones(1, 2, 1, 8, 8), cell_centres(8, 8, picture).expand(1, 2, 1, 2, 8, 8))
+    fetched = fetch_pixels(found, [picture])
+    torch.testing.assert_close(fetched, picture[:, None].expand(-1, 2, -1, -1, -1), atol=1e-4, rtol=0)
+
+
+def test_results_are_larger_and_shrunk_what_they_were(pipeline: DurianPipeline):
+    assert pipeline.size == 64
+    inputs = tiny_inputs(2, size=64)
+    frames = pipeline.animate(inputs)
+    assert frames.shape == (2, 64, 64, 3)
+    plain = pipeline_of(tiny_networks())
+    assert plain.size == 32
+    small, large = (pixels_of(each, given) for each, given in ((plain, halved(inputs)), (pipeline, inputs)))
+    assert large.shape == (2, 3, 64, 64)
+    rough = enlarge(small, SCALE)
+    shrunk_pixels, wanted = F.avg_pool2d(large, SCALE), F.avg_pool2d(rough, SCALE)
+    assert (shrunk_pixels - wanted).square().mean() < 0.05 * wanted.var()
+    assert (large - rough).square().mean() > 2 * (shrunk_pixels - wanted).square().mean()
+
+
+def pixels_of(pipeline: DurianPipeline, inputs: AnimationInputs) -> torch.Tensor:
+    latents = pipeline.latents_iter(inputs.portrait, inputs.attributes, inputs.keypoints)
+    return torch.cat([F.pixel_shuffle(each[:, :, 0], 4) for each in latents])
+
+
+def halved(inputs: AnimationInputs) -> AnimationInputs:
+    """Inputs of a `DurianPipeline` of half the size."""
+
+    def half(reference: Reference) -> Reference:
+        def shrink(image: np.ndarray) -> np.ndarray:
+            return image.reshape(32, 2, 32, 2, -1).mean((1, 3))
+
+        return replace(
+            reference,
+            image=shrink(reference.image).round().astype(np.uint8),
+            mask=shrink(reference.mask)[..., 0].astype(np.float32),
+            landmarks=reference.landmarks / 2,
+        )
+
+    attributes = {name: half(each) for name, each in inputs.attributes.items()}
+    return replace(
+        inputs, portrait=half(inputs.portrait), attributes=attributes, keypoints=inputs.keypoints / 2
+    )
+
+
+def test_detail_is_the_references_own(pipeline: DurianPipeline):
+    """References that differ only in what DNet cannot see differ in the result."""
+    inputs = tiny_inputs(2, size=64)
+    board = 12 * (np.indices((64, 64)).sum(0) % 2 * 2 - 1)[..., None]
+    clean = inputs.portrait.image.clip(20, 230).astype(int)
+    clean = clean.reshape(32, 2, 32, 2, 3).mean((1, 3)).round().astype(int).repeat(2, 0).repeat(2, 1)
+    results = []
+    for change in (0, board):
+        portrait = replace(inputs.portrait, image=(clean + change).astype(np.uint8))
+        results.append(pipeline.animate(replace(inputs, portrait=portrait)).astype(float))
+    assert np.abs(results[0] - results[1]).max() > 1
+    means = [each.reshape(2, 32, 2, 32, 2, 3).mean((2, 4)) for each in results]
+    assert np.abs(means[0] - means[1]).max() <= 2  # rounding, and what enlarging spreads
+
+
+def test_references_of_dnets_own_size_are_refused(pipeline: DurianPipeline):
+    with pytest.raises(DurianError, match="the portrait is 32×32 pixels and this checkpoint wants 64×64"):
+        pipeline.animate(tiny_inputs(1, size=32))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cache_interval": 2, "num_inference_steps": 4},
+        {"portrait_scale": 1.5, "attribute_scale": 2.0},
+        {"drop_attribute_tokens": True},
+        {"interpolate_to": {"hair": tiny_reference(7, 64)}, "interpolation": np.linspace(0, 1, 20)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [DDIMScheduler, DPMSolverMultistepScheduler])
+def test_streams_have_the_detail_of_the_whole(kind: type, options: dict):
+    """In every way of sampling a result is what its own last call of DNet found, at twice the size."""
+    scheduler = kind.from_config(DDIMScheduler(**tiny_preset().scheduler).config)
+    pipeline = pipeline_of(with_detail(), scheduler)
+    inputs = tiny_inputs(20, size=64)
+    whole = pipeline.animate(inputs, **options)
+    stream = pipeline.animate_iter(inputs.portrait, inputs.attributes, iter(inputs.keypoints), **options)
+    assert (np.stack(list(stream)) == whole).all()
+    assert (np.diff(whole.astype(float), axis=0) != 0).any((1, 2, 3)).all()
+    live = pipeline.animate_iter(
+        inputs.portrait, inputs.attributes, inputs.keypoints, windows=Windows(8, 4, 0, grows=True), **options
+    )
+    assert np.stack(list(live)).shape == whole.shape
+
+
+def test_an_interpolation_ends_at_each_references_detail():
+    pipeline, inputs = pipeline_of(with_detail()), tiny_inputs(2, size=64)
+    others = {"hair": tiny_reference(7, 64)}
+    for alpha, attributes in ((0.0, inputs.attributes), (1.0, others)):
+        mixed = pipeline.animate(inputs, interpolate_to=others, interpolation=alpha)
+        alone = pipeline.animate(replace(inputs, attributes=attributes))
+        assert np.abs(mixed.astype(int) - alone).max() <= 1
+
+
+def test_a_checkpoint_with_detail_is_read_back_and_can_be_used_without(tmp_path: Path):
+    pipeline, inputs = pipeline_of(with_detail()), tiny_inputs(2, size=64)
+    pipeline.save_pretrained(tmp_path / "model")
+    again = DurianPipeline.from_pretrained(tmp_path / "model", device="cpu")
+    assert (again.animate(inputs) == pipeline.animate(inputs)).all()
+    without = DurianPipeline.from_pretrained(tmp_path / "model", device="cpu", detail=False)
+    assert without.size == 32
+    small = pipeline_of(tiny_networks()).animate(halved(inputs))
+    assert (without.animate(halved(inputs)) == small).all()
+    with pytest.raises(ValueError, match="a DetailNet is for a DNet that copies"):
+        Networks(**{**tiny_networks(copy_heads=0).components(), "detail_net": DetailNet()})
+
+
+def test_motion_is_drawn_at_dnets_size(pipeline: DurianPipeline):
+    points = tiny_inputs(1, size=64).keypoints[0]
+    assert (pipeline.draw_keypoints(points) == draw_keypoints(points / 2, 32)).all()
+
+
+def test_half_precision_keeps_the_detail(pipeline: DurianPipeline, tmp_path: Path):
+    pipeline.save_pretrained(tmp_path / "model")
+    low = DurianPipeline.from_pretrained(tmp_path / "model", device="cpu", dtype=torch.bfloat16)
+    assert low.networks.detail_net is not None
+    assert low.networks.detail_net.dtype == torch.float32
+    inputs = tiny_inputs(2, size=64)
+    frames, exact = low.animate(inputs).astype(float), pipeline.animate(inputs).astype(float)
+    assert np.abs(frames - exact).mean() < 0.1 * exact.std()
+
+
+def test_features_of_frames_are_put_together_again():
+    networks, inputs = with_detail(), tiny_inputs(3, size=64)
+    kept: list[DeepFeatures] = []
+
+    def spy(*args: object) -> tuple[torch.Tensor, DeepFeatures]:
+        made = networks.predict(*args)
+        kept.append(made[1])
+        return made
+
+    pipeline = pipeline_of(networks)
+    pipeline._predict = spy
+    pipeline.animate(inputs, num_inference_steps=1)
+    together = DeepFeatures.of_frames([kept[0].frame(i) for i in range(3)])
+    for name in ("hidden", "copies", "shares", "tones"):
+        assert torch.equal(getattr(together, name), getattr(kept[0], name))
+    for a, b in zip(together.found, kept[0].found, strict=True):
+        assert torch.equal(a.mass, b.mass)
+        assert torch.equal(a.place, b.place)
+
+
+DETAIL = {"trained": "detail", "critic": {"channels": 4}}
+
+
+@pytest.fixture
+def large_shard(tmp_path: Path) -> Path:
+    write_shard(tmp_path / "clips-000.tar", [make_clip(f"{i:05d}", 30 * i, size=64, cap=9) for i in range(4)])
+    return tmp_path
+
+
+def detail_config(folder: Path, **changes: object) -> TrainConfig:
+    return config_with(folder, **DETAIL, networks=tiny_changes(), **changes)
+
+
+def test_shrunk_batches_are_what_dnet_sees_and_keep_the_pictures(large_shard: Path):
+    config = detail_config(large_shard)
+    clips, _ = load_clips(config, 64)
+    sampler = make_sampler(config, clips, with_detail(), 32)
+    batch = stack([draw_example(sampler, 0, number) for number in range(2)])
+    assert batch["targets"].shape[-2:] == (64, 64)
+    assert batch["keypoints"].shape[-2:] == (32, 32)
+    small = shrunk(batch, 2)
+    for name in ("portrait", "portrait_mask", "attributes", "attribute_masks"):
+        assert torch.equal(small[f"fine_{name}"], batch[name])
+        assert small[name].shape[-2:] == (32, 32)
+        assert float(small[name].mean()) == pytest.approx(float(batch[name].mean()), abs=1e-5)
+    assert small["targets"].shape == (2, 2, 3, 32, 32)
+    assert small["target_masks"].shape == (2, 2, 1, 32, 32)
+    # At DNet's size the same landmarks are drawn by the same pen.
+    plain = make_sampler(config_with(large_shard, networks=tiny_changes()), clips, tiny_networks(), 64)
+    assert plain.scale == 1
+    drawn = (draw_example(plain, 0, 0)["keypoints"] > 0).mean()
+    assert (batch["keypoints"][0] > 0).float().mean() > 1.5 * drawn
+
+
+def test_the_loss_teaches_the_detail_alone(large_shard: Path):
+    config = detail_config(large_shard)
+    networks = with_detail()
+    trained = prepare_networks(networks, config, "cpu")
+    assert trained.keys() == {f"detail_net.{name}" for name in dict(networks.detail_net.named_parameters())}
+    objective = DetailObjective(networks, Critic(4), DDIMScheduler(**tiny_preset().scheduler), config)
+    clips, _ = load_clips(config, 64)
+    sampler = make_sampler(config, clips, networks, 32)
+    batch = stack([draw_example(sampler, 0, number) for number in range(2)])
+    objective(batch).backward()
+    (pair,) = objective.take_pairs()
+    assert pair.made.shape == (4, 3, 64, 64)
+    for name, parameter in networks.named_parameters():
+        assert (parameter.grad is not None) == name.startswith("detail_net.")
+    assert networks.detail_net.conv_out.weight.grad.abs().sum() > 0
+
+
+def test_training_detail_lowers_its_loss_and_exports_a_larger_model(large_shard: Path, tiny_mini):
+    start = large_shard / "start"
+    pipeline_of(tiny_networks()).save_pretrained(start)
+    config = write_config(
+        large_shard,
+        **DETAIL,
+        stage=2,
+        init_from=str(start),
+        sample_every=2,
+        steps=4,
+        output=large_shard / "run",
+    )
+    made = train(config)
+    pipeline = DurianPipeline.from_pretrained(made, device="cpu")
+    assert pipeline.size == 64
+    name = "diffusion_pytorch_model.safetensors"
+    before, after = (load_file(folder / "denoising_unet" / name) for folder in (start, made))
+    assert all(torch.equal(before[name].half(), after[name]) for name in before)
+    weights = load_file(made / "detail_net" / name)
+    assert weights["conv_out.weight"].abs().sum() > 0
+    assert (large_shard / "run" / "previews" / "000002.png").is_file()
+    # A run that goes on from it keeps the network and trains the same one.
+    again = load_config(write_config(large_shard, **DETAIL, init_from=str(made)))
+    kept = build_networks(again).detail_net.state_dict()
+    assert all(torch.equal(kept[name], weights[name].float()) for name in weights)
+
+
+def test_other_runs_leave_the_detail_as_it_is(clips, tmp_path: Path, tiny_mini):
+    write_shard(tmp_path / "clips-000.tar", clips)
+    start = pipeline_of(with_detail())
+    start.save_pretrained(tmp_path / "start")
+    made = train(write_config(tmp_path, init_from=str(tmp_path / "start"), stage=2, output=tmp_path / "run"))
+    kept = DurianPipeline.from_pretrained(made, device="cpu").networks.detail_net
+    assert kept is not None
+    for name, value in start.networks.detail_net.state_dict().items():
+        assert torch.equal(kept.state_dict()[name], value.half().float())
+
+
+def test_clips_of_dnets_size_are_refused(clips, tmp_path: Path, tiny_mini):
+    write_shard(tmp_path / "clips-000.tar", clips)
+    with pytest.raises(DurianError, match="clip 00000 is 32×32 pixels and mini wants 64×64"):
+        train(write_config(tmp_path, **DETAIL))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"critic": None}, "critic: `trained: detail` needs one"),
+        ({"networks": {"denoising_unet": {"copy_heads": 0}}}, "trained: detail is taken from copies"),
+        ({"match_loss_weight": 0.1}, "match_loss_weight: `trained: detail` leaves"),
+        ({"reader_steps": 5}, "reader_steps: `trained: detail` leaves"),
+    ],
+)
+def test_what_does_not_go_with_detail_is_refused(tmp_path: Path, changes: dict, message: str):
+    with pytest.raises(DurianError, match=message):
+        check_options(config_with(tmp_path, **{**DETAIL, **changes}))
+
+
+def test_a_dry_run_trains_detail_too(tmp_path: Path, tiny_mini):
+    report = dry_run(write_config(tmp_path, **DETAIL))
+    assert report.trained == sum(parameter.numel() for parameter in DetailNet(SCALE).parameters())
