@@ -19,6 +19,7 @@ from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from durian.models.autoencoder import decode_latents, latent_channels, spatial_factor
+from durian.models.detail_net import DetailNet
 from durian.models.presets import PRESETS
 from durian.models.spatial_attention import References
 from durian.pipeline import Windows
@@ -63,8 +64,16 @@ def main(
         for net in (networks.portrait_net, networks.attribute_net):
             if net is not None:
                 net.register_to_config(drop_masked_tokens=False)
-        person = networks.encode_reference("portrait", image, visible, canonical)
-        worn = [networks.encode_reference("attribute", image, visible, canonical)] * attributes
+        fine = None
+        if preset.detail_net is not None:
+            copies = networks.denoising_unet.config
+            networks.detail_net = DetailNet(
+                heads=copies["copy_heads"], factor=copies["copy_factor"], **preset.detail_net
+            )
+            larger = preset.size * networks.detail_scale
+            fine = torch.empty(1, 3, larger, larger), torch.empty(1, 1, larger, larger)
+        person = networks.encode_reference("portrait", image, visible, canonical, fine)
+        worn = [networks.encode_reference("attribute", image, visible, canonical, fine)] * attributes
         cache, embedding = networks.compose(person, worn)
         drawn = torch.empty(frames, 3, preset.size, preset.size)
         positions = networks.frame_positions(drawn, canonical.expand(frames, -1, -1, -1))
@@ -90,18 +99,23 @@ def main(
         outer = flops(lambda: networks.predict(*told, deep=deep)) / frames
         decoder = AutoencoderTiny() if tiny_decoder else networks.vae
         decoded = flops(lambda: decode_latents(decoder, latents[:, :, 0]))
+        detailed = 0.0
+        if fine is not None:
+            detailed = flops(lambda: networks.detail(latents, deep, References((cache,)))) / frames
     repeated = windows.length / windows.stride  # frames that two windows share are computed twice
     full = len(range(0, steps, cache_interval))
-    frame = given + (full * step + (steps - full) * outer) * repeated + decoded
+    frame = given + (full * step + (steps - full) * outer) * repeated + detailed + decoded
     parts = {
         "references, once": once,
         "keypoints, a frame": given,
         "DNet, a frame and step": step,
         "its outermost layer on deep features of another step": outer,
+        "detail at the results' size, a frame": detailed,
         "decoding, a frame": decoded,
         f"a frame of {steps} steps ({full} full), windows of {windows.length} by {windows.stride}": frame,
     }
-    print(f"{model}, {preset.size}×{preset.size} pixels, {attributes} attribute(s), no guidance")
+    side = preset.size * networks.detail_scale
+    print(f"{model}, {side}×{side} pixels, {attributes} attribute(s), no guidance")
     for name, value in parts.items():
         print(f"  {name:<60}{value / 1e9:12.2f} GFLOP")
     wanted = frame * fps / 1e12

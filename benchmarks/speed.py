@@ -2,10 +2,12 @@
 
     uv run python benchmarks/speed.py mini thin-sd15
     uv run python benchmarks/speed.py mini --steps 1 --compile
+    uv run python benchmarks/speed.py mini --steps 1 --detail
     uv run python benchmarks/speed.py sd15 --device cuda --dtype bf16 --frames 16
 
 Both run in turn in this process on the same inputs; ratios are medians over the rounds, and they are what to
 compare: seconds, and frames a second, depend on what else the machine does. CPU times are processor times.
+With `--detail` Durian's frames are also brought to the results' size, which the yardstick knows nothing of.
 Memory is that of all tensors alive at once beyond the weights, counted in a run apart (on a GPU: the
 allocator's peak). FLOPs are torch's count of products, two for a multiply-add.
 """
@@ -85,7 +87,7 @@ class Measured:
 def load(model: Model, device: str, dtype: torch.dtype) -> DurianPipeline:
     """The packaged `mini`, or a random network: speed does not depend on weights."""
     if model is Model.mini:
-        return DurianPipeline.from_pretrained("mini", device=device, dtype=dtype)
+        return DurianPipeline.from_pretrained("mini", device=device, dtype=dtype, detail=False)
     preset: Preset = {Model.thin: THIN, Model.sd15: PRESETS["sd15"]}[model]
     torch.manual_seed(0)
     with torch.device(device):
@@ -165,10 +167,15 @@ def compare(
     device: str,
     dtype: torch.dtype,
     compile: bool,
+    detail: bool,
 ) -> tuple[str, ...]:
     """One row of the table."""
     pipeline = load(model, device, dtype)
     inputs = sample_inputs(pipeline.size, frames)
+    result, asked = pipeline, inputs
+    if detail:
+        result = DurianPipeline.from_pretrained(model.value, device=device, dtype=dtype)
+        asked = sample_inputs(result.size, frames)
     other = Yardstick(pipeline)
     options = AnimationOptions(
         num_inference_steps=steps,
@@ -178,7 +185,7 @@ def compare(
     )
 
     def ours() -> Any:
-        return pipeline.animate(inputs, **options)
+        return result.animate(asked, **options)
 
     def theirs() -> Any:
         return other.decode(other.latents(inputs, steps, (scale, scale)))
@@ -196,6 +203,8 @@ def compare(
     mine.memory, peers.memory = measure_memory(ours, device), measure_memory(theirs, device)
     if compile:
         pipeline.compile()
+        if result is not pipeline:
+            result.compile()
         begin = time.perf_counter()
         ours_latents = latents()
         print(f"the first frames took {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
@@ -208,7 +217,7 @@ def compare(
     per_frame = statistics.median(mine.cpu) / frames
     reached = mine.flops / frames / per_frame / matrix_throughput(device, dtype)
     return (
-        f"{model}{', compiled' if compile else ''}",
+        f"{model}{', compiled' if compile else ''}{', detail' if detail else ''}",
         str(steps),
         f"{scale:g}",
         f"{difference:.1e}",
@@ -248,6 +257,7 @@ def main(
     dtype: str = "fp32",
     threads: int = 1,
     compile: Annotated[bool, typer.Option("--compile")] = False,
+    detail: Annotated[bool, typer.Option("--detail", help="For mini.")] = False,
 ) -> None:
     """Print a row for each model and guidance scale."""
     torch.set_num_threads(threads)
@@ -257,7 +267,7 @@ def main(
     table = Table(*columns, *own, title="yardstick ÷ durian, then durian", title_justify="left")
     for model in models:
         for each in scale or [1.0, 1.5]:
-            row = compare(model, frames, steps, each, cache_interval, rounds, device, kind, compile)
+            row = compare(model, frames, steps, each, cache_interval, rounds, device, kind, compile, detail)
             print(*row, sep="\t", file=sys.stderr, flush=True)
             table.add_row(*row)
     Console(width=150).print(table)

@@ -49,7 +49,9 @@ def main(
     refs = case_trials(cases, splits=[split])[:limit]
     curves: dict[str, dict[int, dict[str, float]]] = {name: {} for name in models}
     for steps in step:
-        listed = list_methods(models, steps=steps, cache_interval=cache_interval, dependence=False)
+        listed = list_methods(
+            models, steps=steps, cache_interval=cache_interval, detail=False, dependence=False
+        )
         methods = [m for m in listed if m.name in models]
         task = Task(
             out / f"{steps:03d}", tuple(methods), WeightSources.parse(()), None, False, synthetic=True

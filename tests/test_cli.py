@@ -27,6 +27,7 @@ class FakePipeline:
 
     size = 128
     calls: list[dict[str, Any]]
+    loaded: dict[str, Any]
 
     def __init__(self) -> None:
         self.calls = []
@@ -60,7 +61,12 @@ class FakePipeline:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
     fake = FakePipeline()
-    monkeypatch.setattr("durian.pipeline.DurianPipeline.from_pretrained", lambda *_, **__: fake)
+
+    def load(*_: Any, **options: Any) -> FakePipeline:
+        fake.loaded = options
+        return fake
+
+    monkeypatch.setattr("durian.pipeline.DurianPipeline.from_pretrained", load)
     return fake
 
 
@@ -158,6 +164,12 @@ def test_animate_writes_the_video(pipeline: FakePipeline, tmp_path: Path, capfd)
     asked = (call["num_inference_steps"], call["seed"], call["portrait_scale"], call["attribute_scale"])
     assert asked == (2, 5, 1.5, 2.0)
     assert (call["cache_interval"], pipeline.decoder) == (3, "owner/small")
+    assert pipeline.loaded["detail"]
+
+
+def test_animate_may_leave_the_detail_out(pipeline: FakePipeline, tmp_path: Path) -> None:
+    assert main([*_arguments(tmp_path / "out.mp4"), "--no-detail"]) == 0
+    assert pipeline.loaded["detail"] is False
 
 
 def test_animate_warns_before_the_work(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:

@@ -36,6 +36,9 @@ class Model:
     def __init__(self, function: Callable[..., np.ndarray], size: int = SIZE) -> None:
         self.function, self.size, self.calls = function, size, []
 
+    def draw_keypoints(self, keypoints: np.ndarray) -> np.ndarray:
+        return draw_keypoints(keypoints, self.size)
+
     def animate(self, inputs: AnimationInputs, **options: Any) -> np.ndarray:
         self.calls.append({"inputs": inputs, **options})
         return self.function(inputs, **options)
@@ -151,9 +154,28 @@ def test_pasting_depends_on_pictures_and_landmarks_alone(refs, tmp_path: Path) -
 
 
 def test_all_of_a_models_methods_sample_alike() -> None:
-    methods = [m for m in list_methods({"mini": "mini"}, steps=7, cache_interval=3) if m.checkpoint]
+    listed = list_methods({"mini": "mini"}, steps=7, cache_interval=3, detail=False)
+    methods = [method for method in listed if method.checkpoint]
     assert len(methods) == 5
-    assert {(method.steps, method.cache_interval) for method in methods} == {(7, 3)}
+    assert {(method.steps, method.cache_interval, method.detail) for method in methods} == {(7, 3, False)}
+    assert all(method.describe()["detail"] is False for method in methods)
+
+
+@pytest.mark.parametrize("detail", [True, False])
+def test_models_are_loaded_with_detail_or_without(
+    refs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detail: bool
+) -> None:
+    asked = []
+
+    def load(checkpoint: str, **options: Any) -> Model:
+        asked.append(options["detail"])
+        return oracle(refs)
+
+    monkeypatch.setattr("durian.pipeline.DurianPipeline.from_pretrained", load)
+    methods = tuple(dataclasses.replace(each, detail=detail) for each in model_methods() if each.checkpoint)
+    with Judge(Task(tmp_path, methods, media=False), detector=nobody) as judge:
+        judge.score(refs[2], refs[3:5])
+    assert asked == [detail]
 
 
 def test_how_a_model_is_called(refs, tmp_path: Path) -> None:

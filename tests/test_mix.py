@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from durian.cli import main
-from durian.models.networks import Networks
+from durian.models import DetailNet, Networks
 from durian.pipeline import DurianPipeline
 from durian.pipeline.checkpoint import load_networks
 from tiny import tiny_networks, tiny_preset
@@ -23,15 +23,17 @@ def write(folder: Path, networks: Networks) -> str:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_every_weight_is_the_mean_and_temporal_layers_are_kept(tmp_path: Path, share: float):
+def test_every_weight_is_the_mean_and_what_only_the_first_has_is_kept(tmp_path: Path, share: float):
     a, b = tiny_networks(seed=1), tiny_networks(seed=2, temporal=False)
+    a.detail_net = DetailNet(2)
     first, second, out = write(tmp_path / "a", a), write(tmp_path / "b", b), tmp_path / "c"
     assert main(["mix", first, second, "--share", str(share), "--output", str(out)]) == 0
     mixed, own, other = load_networks(out).state_dict(), a.state_dict(), b.state_dict()
     assert mixed.keys() == own.keys()
-    temporal = [name for name in own if name not in other]
-    assert temporal
-    assert all(".motion_modules." in name for name in temporal)
+    alone = [name for name in own if name not in other]
+    for kept in (".motion_modules.", "detail_net."):
+        assert any(kept in name for name in alone)
+    assert all(".motion_modules." in name or name.startswith("detail_net.") for name in alone)
     for name, value in mixed.items():
         expected = own[name] if name not in other else (1 - share) * own[name] + share * other[name]
         torch.testing.assert_close(value, expected.to(value), rtol=1e-3, atol=1e-3)  # halves on the disk

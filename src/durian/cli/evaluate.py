@@ -316,7 +316,7 @@ def _evaluate(
     if out.exists() and not out.is_dir():
         raise DurianError(f"{out}: is a file: give the name of a folder")
     refs = list_trials()
-    sampling = {"steps": steps, "cache_interval": cache_interval, "detail": detail}
+    sampling: dict[str, Any] = {"steps": steps, "cache_interval": cache_interval, "detail": detail}
     methods = list_methods(_named(checkpoints), **sampling, dependence=dependence)
     # The identity embedding knows synthetic people only.
     sources = WeightSources.parse(weights or ())

@@ -11,14 +11,15 @@ from durian.models.networks import Networks
 from durian.pipeline.checkpoint import load_networks
 from durian.pipeline.durian import DurianPipeline
 
-_TEMPORAL = ".motion_modules."
+_FIRST = (".motion_modules.", "detail_net.")  # the first's, where the second has none
 
 
 def mix_checkpoints(first: str | Path, second: str | Path, share: float, output: Path) -> None:
     """Write the weighted mean of two checkpoints' weights (network interpolation, Wang et al. 2018).
 
     The second must have been trained on from the first, or both from a third: only then is their mean of any
-    use. Temporal layers that the second has not are the first's, so a second from stage 1 will do.
+    use. Temporal layers and a `DetailNet` that the second has not are the first's, so a second from stage 1
+    will do.
 
     Args:
         first, second: as `from_pretrained` takes them; size and sampling steps are those of the first.
@@ -40,7 +41,11 @@ def mix_checkpoints(first: str | Path, second: str | Path, share: float, output:
 def mix_networks(first: Networks, second: Networks, share: float) -> None:
     """Move the first's weights towards the second's, in place."""
     own, other = first.state_dict(), second.state_dict()
-    shapes = {name: value.shape for name, value in own.items() if name in other or _TEMPORAL not in name}
+    shapes = {
+        name: value.shape
+        for name, value in own.items()
+        if name in other or not any(part in name for part in _FIRST)
+    }
     odd = [name for name in {**shapes, **other} if name not in shapes or shapes[name] != _shape(other, name)]
     if odd:
         raise DurianError(

@@ -123,8 +123,8 @@ class TrainConfig(_Strict):
     `DetailNet` alone, on clips `detail_net.scale` times as large as the preset's pictures. `init_from` is a
     checkpoint; without one `mini` starts from random weights and `sd15` from public ones, where `sources`
     says in place of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit
-    are taken. `frozen_precision` is of the weights that do not train, `ema_device` of the moving average ("same" as
-    the weights'); `sample_steps` of previews and scores, by default as many as the preset's.
+    are taken. `frozen_precision` is of the weights that do not train, `ema_device` of the moving average
+    ("same" as the weights'); `sample_steps` of previews and scores, by default as many as the preset's.
     docs/training.md says what they save. `critic` asks for pictures that look true, where all other terms
     ask for the mean of what is possible (pixel latents and "sample" prediction only). `distillation` trains
     all of DNet, in either stage, to be as good in few steps as `init_from` is in many.
