@@ -21,6 +21,7 @@ from durian.models.denoising_unet import DeepFeatures
 from durian.models.detail_net import enlarge
 from durian.models.positions import cell_centres
 from durian.models.reference_copy import Found, fetch_pixels
+from durian.models.spatial_attention import References
 from durian.pipeline import DurianPipeline
 from durian.pipeline.windows import Windows
 from durian.portrait.inputs import AnimationInputs, Reference
@@ -75,6 +76,13 @@ def shares_of(chosen: int, size: int = 32) -> torch.Tensor:
     return logits.log_softmax(1)
 
 
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_enlarging_is_bicubic(scale: int):
+    images = torch.randn(2, 3, 9, 7)
+    wanted = F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
+    torch.testing.assert_close(enlarge(images, scale), wanted, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("head", range(4))
 def test_an_untrained_one_adds_what_is_finer_in_the_copy_that_is_used(head: int):
     picture = fine_picture()
@@ -101,6 +109,23 @@ def test_where_nothing_is_copied_frames_are_enlarged_smoothly():
     # What is coarse in copies is asked for by shares of its own, small at first.
     share = 4 / (4 + math.exp(4))
     torch.testing.assert_close(F.pixel_shuffle(little, 4), expected + share, atol=1e-5, rtol=0)
+
+
+def test_strength_is_how_much_of_what_was_learned_counts():
+    picture, results = fine_picture(2), []
+    copies = torch.cat([torch.randn(1, 4, 3, 64, 64), torch.rand(1, 4, 1, 64, 64)], 2)
+    shares = torch.randn(1, 5, 32, 32).log_softmax(1)
+    learned = DetailNet(SCALE)
+    torch.nn.init.normal_(learned.conv_out.weight, std=0.1)
+    with torch.no_grad():
+        for strength in (0.0, 0.5, 1.0):
+            net = DetailNet(SCALE, strength=strength)
+            net.load_state_dict(learned.state_dict())
+            results.append(net(latents_of(picture), copies, shares))
+        plain = DetailNet(SCALE)(latents_of(picture), copies, shares)
+    torch.testing.assert_close(results[0], plain)
+    half, whole = ((each - plain).abs().mean() for each in results[1:])
+    assert 0.3 * whole < half < 0.7 * whole
 
 
 def test_the_border_of_a_copy_is_no_edge_in_the_picture():
@@ -220,6 +245,34 @@ def test_streams_have_the_detail_of_the_whole(kind: type, options: dict):
         inputs.portrait, inputs.attributes, inputs.keypoints, windows=Windows(8, 4, 0, grows=True), **options
     )
     assert np.stack(list(live)).shape == whole.shape
+
+
+def test_guided_results_have_the_detail_of_all_references():
+    """A scale next to 1 takes all rows of guidance, and next to nothing of what they differ in."""
+    pipeline, inputs = pipeline_of(with_detail()), tiny_inputs(2, size=64)
+    guided = pipeline.animate(inputs, portrait_scale=1.0001, attribute_scale=1.0001).astype(int)
+    assert np.abs(guided - pipeline.animate(inputs)).max() <= 1
+
+
+def test_larger_copies_are_the_smaller_ones_of_the_same_references(monkeypatch: pytest.MonkeyPatch):
+    networks, seen = with_detail(), []
+
+    def spy(latents: torch.Tensor, features: DeepFeatures, references: References) -> torch.Tensor:
+        sources = [branch.source for branch in references.branches]
+        fetched = [fetch_pixels(f, s.fine) for f, s in zip(features.found, sources, strict=True)]
+        seen.append((references.blend(fetched), features.copies))
+        return latents
+
+    monkeypatch.setattr(networks, "detail", spy)
+    inputs = tiny_inputs(2, ("hair", "glasses"), size=64)
+    # Colours of their own, so that a reference in another's place is far off.
+    for number, each in enumerate([inputs.portrait, *inputs.attributes.values()]):
+        each.image[:] = each.image // 8 + np.array([200, 100, 20], np.uint8)[(np.arange(3) + number) % 3]
+    list(pipeline_of(networks).latents_iter(inputs.portrait, inputs.attributes, inputs.keypoints))
+    assert len(seen) == 2
+    for large, small in seen:
+        shrunk_copies = F.avg_pool2d(large.flatten(0, 1), SCALE).view_as(small)
+        assert (shrunk_copies - small).abs().mean() < 0.1 * small.abs().mean()
 
 
 def test_an_interpolation_ends_at_each_references_detail():

@@ -26,7 +26,7 @@ def test_mini_is_small_safetensors_alone():
 
 
 def test_mini_is_a_video_model(mini):
-    assert mini.size == 128
+    assert mini.size == 256
     assert mini.networks.denoising_unet.motion_modules()
 
 

