@@ -81,8 +81,8 @@ class DetailNet(ModelMixin, ConfigMixin):
 
 
 def enlarge(images: Float[Tensor, "N c h w"], scale: int) -> Float[Tensor, "N c H W"]:
-    """Bicubic, `scale` times as large: what `F.interpolate` gives, as a convolution, in a sixth of its time on
-    a CPU."""
+    """Bicubic, `scale` times as large: what `F.interpolate` gives, as a convolution, which on a CPU takes a
+    sixth of its time."""
     channels, size = images.shape[1], images.shape[2:]
     padded = F.pad(images, (2, 2, 2, 2), mode="replicate").flatten(0, 1)[:, None]
     phases = F.conv2d(padded, _cubic_kernel(scale, images))
@@ -91,7 +91,7 @@ def enlarge(images: Float[Tensor, "N c h w"], scale: int) -> Float[Tensor, "N c 
 
 
 def _cubic_kernel(scale: int, like: Tensor) -> Float[Tensor, "s*s 1 5 5"]:
-    """How much each of five neighbours counts, on either axis, for each pixel of an enlarged one (Keys, 1981)."""
+    """How much each of five neighbours counts, on either axis, in each part of a pixel (Keys, 1981)."""
     middle = (torch.arange(scale) + 0.5) / scale - 0.5
     away = (torch.arange(-2, 3) - middle[:, None]).abs()
     sharp = -0.75  # as everywhere in torch
