@@ -67,7 +67,7 @@ def measure(objective: ReconstructionObjective, batch: Batch, finest: Batch, sco
     latents = objective._latents(batch)
     noisiest = torch.full(latents.shape[:3:2], objective.scheduler.config["num_train_timesteps"] - 1)
     positions = objective.read_positions(batch)[0]
-    made, features = objective.denoise(batch, 0 * latents, noisiest, positions, None, None)
+    made, features, _ = objective.denoise(batch, 0 * latents, noisiest, positions, None, None)
     found, side = features.found[0], latents.shape[-1]
     assert features.shares is not None
     matches = torch.cat([batch["portrait_matches"], batch["attribute_matches"][:, 0]])[:, :, None]

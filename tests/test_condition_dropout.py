@@ -109,7 +109,7 @@ def test_references_are_dropped_as_often_as_asked(tmp_path: Path, monkeypatch):
 
     def denoise(self, batch, noisy, timesteps, positions, keep_portrait, keep_attribute):
         kept.extend(zip(keep_portrait.tolist(), keep_attribute.tolist(), strict=True))
-        return noisy, None
+        return noisy, None, None
 
     monkeypatch.setattr(ReconstructionObjective, "denoise", denoise)
     with torch.no_grad():

@@ -210,7 +210,7 @@ def test_the_objective_tells_copies_where_to_look(tmp_path: Path) -> None:
     copy.find = knowing
     latents = objective._latents(batch)
     times = torch.zeros(2, 2, dtype=torch.long)
-    _, features = objective.denoise(batch, latents, times, objective.read_positions(batch)[0], None, None)
+    _, features, _ = objective.denoise(batch, latents, times, objective.read_positions(batch)[0], None, None)
     assert objective._missed(features, batch).abs().max() < 1e-6
 
 
@@ -226,7 +226,7 @@ def test_training_towards_true_places_brings_copies_nearer(tmp_path: Path) -> No
         latents = objective._latents(batch)
         times = torch.full((2, 4), 999)
         positions = objective.read_positions(batch)[0]
-        _, features = objective.denoise(batch, latents, times, positions, None, None)
+        _, features, _ = objective.denoise(batch, latents, times, positions, None, None)
         loss = objective._missed(features, batch).mean()
         optimizer.zero_grad()
         loss.backward()

@@ -153,7 +153,7 @@ def test_a_perfect_prediction_has_no_loss(clips, tmp_path: Path, prediction_type
         a = scheduler.alphas_cumprod[timesteps][:, None, :, None, None]
         noise = (noisy - a.sqrt() * clean) / (1 - a).sqrt()
         velocity = a.sqrt() * noise - (1 - a).sqrt() * clean
-        return {"sample": clean, "epsilon": noise, "v_prediction": velocity}[prediction_type], None
+        return {"sample": clean, "epsilon": noise, "v_prediction": velocity}[prediction_type], None, None
 
     monkeypatch.setattr(ReconstructionObjective, "denoise", oracle)
     assert objective(batch).item() < 1e-5

@@ -96,5 +96,5 @@ def run_demo(
     output.mkdir(exist_ok=True)
     for path, row in zip((result.hair, result.hair_and_glasses), rows, strict=True):
         write_video(path, row.frames, fps)
-    save_sheet(result.sheet, draw_sheet(rows))
+    save_sheet(result.sheet, draw_sheet(rows, tile=224))
     return result

@@ -102,8 +102,9 @@ class ReconstructionObjective(nn.Module):
         noise = draws.noise
         noisy = self._add_noise(latents, noise, timesteps)
         positions, misread = self.read_positions(batch)
-        references = read_references(self.networks, batch, *self._kept(draws))
-        prediction, features = self._call(batch, noisy, timesteps, positions, references, self._kept(draws))
+        prediction, features, references = self.denoise(
+            batch, noisy, timesteps, positions, *self._kept(draws)
+        )
         target = self._target(latents, noise, timesteps)
         return Reconstruction(prediction.float(), target, timesteps, features, references, misread)
 
@@ -196,31 +197,21 @@ class ReconstructionObjective(nn.Module):
         positions: dict[int, Tensor],
         keep_portrait: Tensor | None = None,
         keep_attribute: Tensor | None = None,
-    ) -> tuple[Float[Tensor, "B c F h w"], DeepFeatures]:
-        """`predict`, and where its copies are from."""
-        references = read_references(self.networks, batch, keep_portrait, keep_attribute)
-        return self._call(batch, noisy, timesteps, positions, references, (keep_portrait, keep_attribute))
-
-    def _call(
-        self,
-        batch: Batch,
-        noisy: Tensor,
-        timesteps: Tensor,
-        positions: dict[int, Tensor],
-        references: BatchReferences,
-        kept: tuple[Tensor | None, Tensor | None],
-    ) -> tuple[Float[Tensor, "B c F h w"], DeepFeatures]:
+    ) -> tuple[Float[Tensor, "B c F h w"], DeepFeatures, BatchReferences]:
+        """`predict`, what DNet has left, where its copies are from among it, and the references."""
         networks = self.networks
-        return networks.predict(
+        references = read_references(networks, batch, keep_portrait, keep_attribute)
+        prediction, features = networks.predict(
             self.scheduler.scale_model_input(noisy, timesteps),
             timesteps,
             References((references.cache,)),
             references.embedding,
             networks.keypoint_guider(batch["keypoints"].flatten(0, 1)),
             positions,
-            kept_guidance(batch["guidance"], *kept),
+            kept_guidance(batch["guidance"], keep_portrait, keep_attribute),
             references.embedding_keep,
         )
+        return prediction, features, references
 
     def read_positions(self, batch: Batch) -> tuple[dict[int, Float[Tensor, "BF N P"]], Tensor]:
         """The frames' encoded positions, and how far a reader is from the landmarks' own coordinates."""
