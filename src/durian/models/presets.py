@@ -177,9 +177,10 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 80 cases of `single`, 1 step: PSNR 20.74, in the attribute 17.34 (warp and paste 17.71 / 15.26), by
-# `durian evaluate cases cases --split single`: docs/results.md. Training took 940 minutes of a core or two in
-# several runs, of which configs/mini-*.yaml are the last: docs/mini.md.
+# 80 cases of `single`, 1 step, 256×256: PSNR 20.22, in the attribute 16.72 (warp and paste 17.18 / 14.68), by
+# `durian evaluate cases cases --split single`, cases of `--size 256`; DNet's own pictures at 128×128 (with
+# `--no-detail`) 20.74 and 17.34 (17.71 / 15.26): docs/results.md. Training took 995 minutes of a core or two
+# in several runs, of which configs/mini-*.yaml are the last: docs/mini.md.
 MINI = Preset(
     size=128,
     unet={
