@@ -20,7 +20,7 @@ from durian.models import DetailNet, Networks
 from durian.models.denoising_unet import DeepFeatures
 from durian.models.detail_net import enlarge
 from durian.models.positions import cell_centres
-from durian.models.reference_copy import Found, fetch_pixels
+from durian.models.reference_copy import Found, ReferenceCopy, fetch_pixels
 from durian.models.spatial_attention import References
 from durian.pipeline import DurianPipeline
 from durian.pipeline.windows import Windows
@@ -310,6 +310,29 @@ def test_half_precision_keeps_the_detail(pipeline: DurianPipeline, tmp_path: Pat
     inputs = tiny_inputs(2, size=64)
     frames, exact = low.animate(inputs).astype(float), pipeline.animate(inputs).astype(float)
     assert np.abs(frames - exact).mean() < 0.1 * exact.std()
+
+
+def test_detail_is_lit_and_shared_out_as_dnet_did(monkeypatch: pytest.MonkeyPatch):
+    networks, composed, detailed = with_detail(), [], []
+    plain_detail, compose = networks.detail, ReferenceCopy.compose
+
+    def spy_compose(self: ReferenceCopy, made: torch.Tensor, copies: torch.Tensor, shares: torch.Tensor):
+        composed.append(shares)
+        return compose(self, made, copies, shares)
+
+    def spy_detail(latents: torch.Tensor, features: DeepFeatures, references: References) -> torch.Tensor:
+        lit = plain_detail(latents, features, references)
+        detailed.append((features, lit - plain_detail(latents, replace(features, tones=None), references)))
+        return lit
+
+    monkeypatch.setattr(ReferenceCopy, "compose", spy_compose)
+    monkeypatch.setattr(networks, "detail", spy_detail)
+    inputs = tiny_inputs(1, size=64)
+    list(pipeline_of(networks).latents_iter(inputs.portrait, inputs.attributes, inputs.keypoints))
+    ((features, difference),) = detailed
+    assert features.shares is not None
+    assert torch.equal(features.shares, composed[-1])
+    assert difference.abs().max() > 1e-3
 
 
 def test_features_of_frames_are_put_together_again():
