@@ -25,7 +25,8 @@ class DetailNet(ModelMixin, ConfigMixin):
 
     It begins as a plain sum: the enlarged frame and, in the shares that DNet has said, what is finer in the
     copies than the frame can show. Learned are corrections of these shares, copies of what the frame does
-    show as well (where it is blurred, being a mean of several), and a correction of the pixels.
+    show as well (where it is blurred, being a mean of several; a little of them is there from the start), and
+    a correction of the pixels.
 
     Args:
         scale: how many times as large.
