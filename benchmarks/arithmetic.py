@@ -19,7 +19,6 @@ from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from durian.models.autoencoder import decode_latents, latent_channels, spatial_factor
-from durian.models.detail_net import DetailNet
 from durian.models.presets import PRESETS
 from durian.models.spatial_attention import References
 from durian.pipeline import Windows
@@ -66,10 +65,7 @@ def main(
                 net.register_to_config(drop_masked_tokens=False)
         fine = None
         if preset.detail_net is not None:
-            copies = networks.denoising_unet.config
-            networks.detail_net = DetailNet(
-                heads=copies["copy_heads"], factor=copies["copy_factor"], **preset.detail_net
-            )
+            networks.detail_net = preset.build_detail(networks)
             larger = preset.size * networks.detail_scale
             fine = torch.empty(1, 3, larger, larger), torch.empty(1, 1, larger, larger)
         person = networks.encode_reference("portrait", image, visible, canonical, fine)

@@ -444,6 +444,13 @@ def test_other_runs_leave_the_detail_as_it_is(clips, tmp_path: Path, tiny_mini):
         assert torch.equal(kept.state_dict()[name], value.half().float())
 
 
+def test_networks_that_copy_nothing_have_no_detail_to_train(tmp_path: Path, tiny_mini):
+    pipeline_of(tiny_networks(copy_heads=0)).save_pretrained(tmp_path / "start")
+    config = load_config(write_config(tmp_path, **DETAIL, init_from=str(tmp_path / "start")))
+    with pytest.raises(DurianError, match="trained: detail: there is no detail_net for networks that copy"):
+        build_networks(config)
+
+
 def test_clips_of_dnets_size_are_refused(clips, tmp_path: Path, tiny_mini):
     write_shard(tmp_path / "clips-000.tar", clips)
     with pytest.raises(DurianError, match="clip 00000 is 32×32 pixels and mini wants 64×64"):

@@ -262,10 +262,6 @@ class Networks(nn.Module):
             caches.append(self.denoising_unet.project_references(features))
         return caches
 
-    def denoise(self, *args: Any, **kwargs: Any) -> Float[Tensor, "B c F h w"]:
-        """`predict` without what it leaves for other calls."""
-        return self.predict(*args, **kwargs)[0]
-
     def predict(
         self,
         latents: Float[Tensor, "B c F h w"],

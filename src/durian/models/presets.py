@@ -90,6 +90,17 @@ class Preset:
             new[name] = value
         return replace(self, **new)
 
+    def build_detail(self, networks: Networks) -> DetailNet:
+        """A `DetailNet` for networks of this preset, untrained.
+
+        Raises:
+            ValueError: the preset has none, or the networks copy nothing.
+        """
+        copies = networks.denoising_unet.config
+        if self.detail_net is None or not copies["copy_heads"]:
+            raise ValueError("there is no detail_net for networks that copy nothing from their references")
+        return DetailNet(heads=copies["copy_heads"], factor=copies["copy_factor"], **self.detail_net)
+
     def build(self, temporal: bool) -> Networks:
         """All networks with random weights; without `temporal`, DNet has no motion modules (stage 1)."""
         vae = self.vae_class(**self.vae)

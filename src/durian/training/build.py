@@ -14,7 +14,6 @@ from torch import nn
 from durian.data.clips import Clip, read_clips
 from durian.data.reconstruction import split_clips
 from durian.errors import DurianError
-from durian.models.detail_net import DetailNet
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.training.checks import check_clips
@@ -64,11 +63,16 @@ def build_networks(config: TrainConfig) -> Networks:
 
 
 def with_detail(networks: Networks, config: TrainConfig) -> Networks:
-    """The same networks, with a `DetailNet` where the configuration trains one and there is none yet."""
+    """The same networks, with a `DetailNet` where the configuration trains one and there is none yet.
+
+    Raises:
+        DurianError: there can be none.
+    """
     if config.trained == "detail" and networks.detail_net is None:
-        copies = networks.denoising_unet.config
-        options = {"heads": copies["copy_heads"], "factor": copies["copy_factor"]}
-        networks.detail_net = DetailNet(**options, **(config.shape().detail_net or {}))
+        try:
+            networks.detail_net = config.shape().build_detail(networks)
+        except ValueError as error:
+            raise DurianError(f"trained: detail: {error}") from error
     return networks
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from durian.models.networks import Networks
 from durian.models.spatial_attention import References
-from durian.training.config import TrainConfig
-from durian.training.critic import Critic
 from durian.training.objective import AdversarialObjective, Batch
 
 _REFERENCES = ("portrait", "portrait_mask", "attributes", "attribute_masks")
@@ -35,11 +31,6 @@ def _shrunk(images: Float[Tensor, "*N c H W"], scale: int) -> Float[Tensor, "*N 
 
 class DetailObjective(AdversarialObjective):
     """Loss of the larger frames; the batches' pictures have their size."""
-
-    def __init__(self, networks: Networks, critic: Critic, scheduler: Any, config: TrainConfig):
-        if networks.detail_net is None:
-            raise ValueError("there is no DetailNet to train")
-        super().__init__(networks, critic, scheduler, config)
 
     def forward(
         self,
