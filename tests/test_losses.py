@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 
-from durian.training.losses import contrast_error, edge_error, grid_error, near_features, zigzag_error
+from durian.training.losses import (
+    contrast_error,
+    edge_error,
+    flicker_error,
+    grid_error,
+    near_features,
+    zigzag_error,
+)
+from durian.training.true_motion import TrueMotion
 
 
 def folded(image: torch.Tensor) -> torch.Tensor:
@@ -59,6 +68,46 @@ def test_zigzag_error_sees_dither_and_neither_edges_nor_blur() -> None:
     assert zigzag_error(folded(board.mT), folded(ramp), 4).shape == (1, 1, 4, 4)
     inside = zigzag_error(folded(board), folded(ramp), 4)[0, 0, 1:3, 1:3]
     torch.testing.assert_close(inside, torch.full((2, 2), 2.0))  # a step of 1 turns across and down
+
+
+@pytest.fixture
+def drifting() -> torch.Tensor:
+    """A smooth texture that moves right by 2 pixels a frame, (1, 4, 3, 64, 64) in [-1, 1]."""
+    random = torch.Generator().manual_seed(0)
+    texture = F.interpolate(torch.randn(1, 3, 20, 20, generator=random), (80, 80), mode="bicubic").tanh()
+    return torch.stack([texture[..., 8:72, 8 - 2 * t : 72 - 2 * t] for t in range(4)], 1)
+
+
+def test_true_motion_says_where_pixels_came_from(drifting: torch.Tensor) -> None:
+    motion = TrueMotion.of(torch.cat([drifting, drifting.flip(1)]))
+    assert motion.places.shape == (6, 64, 64, 2)
+    assert motion.visible.shape == (6, 64, 64)
+    assert motion.visible[:, 16:48, 16:48].min() == 1
+    here = (torch.arange(64) + 0.5) / 32 - 1
+    moved = (motion.places[..., 0] - here)[:, 16:48, 16:48] * 32
+    assert (moved[:3] + 2).abs().max() < 0.3  # to the right: a pixel came from the left
+    assert (moved[3:] - 2).abs().max() < 0.3
+    up = (motion.places[..., 1] - here[:, None])[:, 16:48, 16:48] * 32
+    assert up.abs().max() < 0.3
+
+
+def test_flicker_error_follows_the_motion(drifting: torch.Tensor) -> None:
+    motion = TrueMotion.of(drifting)
+    attached = flicker_error(folded(0.5 * drifting), motion, 4)[0, :, 4:12, 4:12]
+    fixed = flicker_error(folded(0.5 * drifting[:, :1].expand_as(drifting)), motion, 4)[0, :, 4:12, 4:12]
+    assert attached.shape == (4, 8, 8)
+    assert attached.max() < 0.2 * fixed[1:].mean()
+    # What is wrong alike in every frame is none, and a change of brightness counts in full.
+    blinking = torch.tensor([0.0, 1.0, 1.0, 0.0])[:, None, None, None].expand_as(drifting)
+    error = flicker_error(folded(blinking), motion, 4)[0, :, 4:12, 4:12]
+    expected = torch.tensor([0.0, 1.0, 0.0, 1.0])[:, None, None].expand_as(error)
+    torch.testing.assert_close(error, expected)
+
+
+def test_flicker_is_not_asked_of_what_was_hidden(drifting: torch.Tensor) -> None:
+    motion = TrueMotion.of(drifting)
+    unseen = TrueMotion(motion.places, torch.zeros_like(motion.visible))
+    assert flicker_error(folded(torch.rand(drifting.shape)), unseen, 4).max() == 0
 
 
 def test_near_features_lies_on_eyes_and_mouth() -> None:

@@ -93,10 +93,12 @@ def _options(config: TrainConfig) -> Iterator[str]:
         yield "loss_weighting: distillation compares clean samples, for which it is constant"
     if config.distillation is not None and config.reader_steps:
         yield "reader_steps: distillation trains DNet alone"
-    for key in ("colour", "edge", "contrast", "grid", "zigzag"):
+    for key in ("colour", "edge", "contrast", "grid", "zigzag", "flicker"):
         key = f"{key}_loss_weight"
         if getattr(config, key) and not plain:
             yield f"{key}: is for pixel latents and a prediction of the sample alone"
+    if config.flicker_loss_weight and config.stage == 1:
+        yield "flicker_loss_weight: the frames of stage 1 do not follow each other"
     if config.match_loss_weight and not shape.denoising_unet.get("copy_heads"):
         yield f"match_loss_weight: {config.preset} copies nothing from its references"
     if config.match_loss_weight and config.distillation is not None:

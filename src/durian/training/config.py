@@ -111,8 +111,9 @@ class TrainConfig(_Strict):
     `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and the
     eye sees first, `edge_loss_weight` another, the error of edges, `contrast_loss_weight` one more, that of
-    local contrast, and `grid_loss_weight` and `zigzag_loss_weight` those of a stipple that repeats from cell
-    to cell and of dither, to which a critic tempts (all for pixel latents and "sample" prediction only).
+    local contrast, `grid_loss_weight` and `zigzag_loss_weight` those of a stipple that repeats from cell
+    to cell and of dither, to which a critic tempts, and `flicker_loss_weight` that of errors that
+    change from frame to frame, in stage 2 (all for pixel latents and "sample" prediction only).
     `match_loss_weight` weighs how far from the true place copies are taken, of clips that know it
     (`durian synth clips --surface`). `expression_loss_weight`
     is added where eyes and mouth are. `position_loss_weight` weighs the error of the position reader,
@@ -160,6 +161,7 @@ class TrainConfig(_Strict):
     contrast_loss_weight: float = Field(0.0, ge=0)
     grid_loss_weight: float = Field(0.0, ge=0)
     zigzag_loss_weight: float = Field(0.0, ge=0)
+    flicker_loss_weight: float = Field(0.0, ge=0)
     match_loss_weight: float = Field(0.0, ge=0)
     expression_loss_weight: float = Field(0.0, ge=0)
     position_loss_weight: float = Field(1.0, ge=0)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from durian.models.reference_copy import Found
+from durian.training.true_motion import TrueMotion
 
 # Middles of the eyes and of the mouth in face coordinates, and their spreads.
 _FEATURES = ((-0.32, 0.0), (0.32, 0.0), (0.0, 0.72))
@@ -110,6 +111,25 @@ def _turns(latents: Float[Tensor, "B F c h w"], factor: int, window: int) -> Flo
 def _turn(first: Tensor, second: Tensor) -> Tensor:
     """The smaller of two steps that go opposite ways; 0 where they go the same way."""
     return torch.minimum(first, -second).clamp(min=0) + torch.minimum(-first, second).clamp(min=0)
+
+
+def flicker_error(
+    residual: Float[Tensor, "B c F h w"], motion: TrueMotion, factor: int
+) -> Float[Tensor, "B F h w"]:
+    """Mean absolute change of the error from frame to frame, followed along the true motion.
+
+    An error that goes along with what it lies on is no flicker, and free: that is for other terms to say. A
+    warping error (Lai et al., 2018) would ask for blur wherever the truth itself changes.
+
+    Args:
+        residual: of pixel latents of frames that follow each other, whose cells are `factor` pixels a side.
+    """
+    pixels = F.pixel_shuffle(residual.transpose(1, 2), factor)
+    before, now = pixels[:, :-1].flatten(0, 1), pixels[:, 1:].flatten(0, 1)
+    moved = F.grid_sample(before, motion.places, padding_mode="border", align_corners=False)
+    change = ((now - moved).abs().mean(1, keepdim=True)) * motion.visible[:, None]
+    cells = F.avg_pool2d(change, factor)[:, 0].unflatten(0, (len(pixels), -1))
+    return F.pad(cells, (0, 0, 0, 0, 1, 0))
 
 
 def match_error(

@@ -20,6 +20,7 @@ from durian.training.critic import Critic, Pair, realism_error
 from durian.training.losses import (
     contrast_error,
     edge_error,
+    flicker_error,
     grid_error,
     hue_error,
     match_error,
@@ -29,6 +30,7 @@ from durian.training.losses import (
 from durian.training.noise import Draws, draw
 from durian.training.reader import reading_error
 from durian.training.references import BatchReferences, read_references
+from durian.training.true_motion import TrueMotion
 
 Batch = dict[str, Tensor]
 """The fields of `Example`, stacked over the batch B."""
@@ -153,6 +155,10 @@ class ReconstructionObjective(nn.Module):
             error = error + config.grid_loss_weight * grid_error(residual)
         if config.zigzag_loss_weight:
             error = error + config.zigzag_loss_weight * zigzag_error(prediction, target, factor)
+        if config.flicker_loss_weight:
+            error = error + config.flicker_loss_weight * flicker_error(
+                residual, TrueMotion.of(batch["targets"]), factor
+            )
         if config.loss_weighting == "min_snr":
             error = error * self.min_snr_weight(timesteps)[..., None, None]
         return self._weighted(error, batch, weight_sum)
