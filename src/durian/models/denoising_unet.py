@@ -124,8 +124,8 @@ class DenoisingUNet(UNetMotionModel):
             tokens stand for are the latents and masks of both.
         copy_heads: heads of `ReferenceCopy`, for models that predict the clean sample; 0 is the paper's
             model. copy_factor: pixels a side that a latent cell unfolds to, of a lossless autoencoder.
-            copy_tones, copy_polish, copy_choice, copy_shifts: its `tones`, `polish_channels`,
-            `choice_channels` and `shifts`.
+            copy_tones, copy_polish, copy_choice, copy_shifts, copy_steady: its `tones`, `polish_channels`,
+            `choice_channels`, `shifts` and, where there are motion modules, `steady`.
     """
 
     @register_to_config
@@ -167,6 +167,7 @@ class DenoisingUNet(UNetMotionModel):
         copy_polish: int = 0,
         copy_choice: int = 0,
         copy_shifts: bool = False,
+        copy_steady: bool = False,
     ):
         super().__init__(
             sample_size=sample_size,
@@ -202,6 +203,7 @@ class DenoisingUNet(UNetMotionModel):
                 copy_polish,
                 copy_choice,
                 copy_shifts,
+                copy_steady and temporal,  # frames of stage 1 do not follow each other
             )
         self.conv_guidance = None
         if guidance_channels:
@@ -353,7 +355,7 @@ class DenoisingUNet(UNetMotionModel):
             if deep is None:
                 place = (positions or {}).get(hidden.shape[2] * hidden.shape[3])
                 place = None if place is None else place.to(hidden)
-                copies, found = blend_copies(self.reference_copy, hidden, place, references)
+                copies, found = blend_copies(self.reference_copy, hidden, place, references, frames)
             else:
                 copies, found = deep.copies, deep.found
             hidden, shares = self.reference_copy(hidden, copies)

@@ -97,6 +97,25 @@ class Found:
     mass: Float[Tensor, "BF heads R h w"]
     place: Float[Tensor, "BF heads R 2 h w"]
 
+    def steadied(self, frames: int, most: float) -> Found:
+        """Places that do not tremble from frame to frame.
+
+        Each is moved half of the way to the mean of those in the frame before and the one after, which a
+        steady motion leaves alone, and by `most` at most, so that a blink stays one. The first and the last
+        frame stay as they are.
+
+        Args:
+            frames: of each clip, in order.
+            most: in places' own units, in x as in y.
+        """
+        place = self.place.unflatten(0, (-1, frames))
+        before, now, after = place[:, :-2], place[:, 1:-1], place[:, 2:]
+        if not now.numel():
+            return self
+        moved = now + ((before + after) / 4 - now / 2).clamp(-most, most)
+        place = torch.cat([place[:, :1], moved, place[:, -1:]], 1)
+        return Found(self.mass, place.flatten(0, 1))
+
 
 class ReferenceCopy(nn.Module):
     """Copies from the references into DNet's prediction of the clean sample.
@@ -116,6 +135,8 @@ class ReferenceCopy(nn.Module):
             seen the pixels there are to choose from; 0 without.
         shifts: whether positions are corrected by what the features say: the coordinates know of a head's
             rough shape alone, and a brim or a lock lies before or behind it.
+        steady: whether the frames follow each other, so that places can be kept from trembling, by half a
+            pixel at most.
     """
 
     head_dim = 32
@@ -132,9 +153,10 @@ class ReferenceCopy(nn.Module):
         polish_channels: int = 0,
         choice_channels: int = 0,
         shifts: bool = False,
+        steady: bool = False,
     ):
         super().__init__()
-        self.heads, self.factor, self.position_dim = heads, factor, position_dim
+        self.heads, self.factor, self.position_dim, self.steady = heads, factor, position_dim, steady
         inner = heads * self.head_dim
         self.to_q = nn.Linear(channels, inner)
         self.to_k = nn.Linear(channels, inner, bias=False)
@@ -227,8 +249,12 @@ class ReferenceCopy(nn.Module):
         if not source.keys.shape[2]:
             nothing = hidden.new_zeros(len(hidden), self.heads, len(source.images), 3, height, width)
             return Found(nothing[:, :, :, 0], nothing[:, :, :, 1:])
-        mass, place = self._attend(hidden, positions, source, len(hidden) // len(source.keys))
-        return Found(mass, place)
+        return Found(*self._attend(hidden, positions, source, len(hidden) // len(source.keys)))
+
+    def steadied(self, found: Found, frames: int) -> Found:
+        """The same, without trembling within each clip of so many frames, where the option is on."""
+        side = self.factor * max(found.mass.shape[3:])
+        return found.steadied(frames, 1 / side) if self.steady else found  # a picture is 2 wide
 
     def fetch(self, found: Found, source: CopySource) -> Float[Tensor, "BF heads c fh fw"]:
         """The pixels there, weighted by the attention, and last how much of them there is."""

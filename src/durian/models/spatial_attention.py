@@ -311,9 +311,13 @@ def blend_copies(
     hidden: Float[Tensor, "BF C h w"],
     positions: Float[Tensor, "BF N P"] | None,
     references: References,
+    frames: int,
 ) -> tuple[Float[Tensor, "BF heads c H W"], list[Found]]:
     """What `ReferenceCopy` finds in the references, of several branches the weighted sum; and where each of
     them has it from.
+
+    Args:
+        frames: of each clip.
 
     Raises:
         ValueError: a branch was projected by a network without `ReferenceCopy`.
@@ -321,7 +325,7 @@ def blend_copies(
     sources = [branch.source for branch in references.branches if branch.source is not None]
     if len(sources) < len(references.branches):
         raise ValueError("the references have nothing to copy from: they are of another network")
-    found = [copy.find(hidden, positions, source) for source in sources]
+    found = [copy.steadied(copy.find(hidden, positions, source), frames) for source in sources]
     copies = [copy.fetch(place, source) for place, source in zip(found, sources, strict=True)]
     return references.blend(copies), found
 
