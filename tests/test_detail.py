@@ -107,8 +107,34 @@ def test_where_nothing_is_copied_frames_are_enlarged_smoothly():
         little = DetailNet(SCALE)(latents_of(picture), brighter, shares_of(4))
     torch.testing.assert_close(F.pixel_shuffle(enlarged, 4), expected, atol=1e-5, rtol=0)
     # What is coarse in copies is asked for by shares of its own, small at first.
-    share = 4 / (4 + math.exp(4))
+    share = 1 / (1 + math.exp(4))
     torch.testing.assert_close(F.pixel_shuffle(little, 4), expected + share, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("head", range(4))
+def test_a_single_copy_can_be_chosen_in_every_band(head: int):
+    """Then it is the result, to the pixel, whatever the frame and DNet's shares are."""
+    frame, pictures = fine_picture(3), torch.stack([fine_picture(seed)[0] for seed in range(4, 8)])[None]
+    copies = F.pad(pictures, (0, 0, 0, 0, 0, 1), value=1.0)
+    net = DetailNet(SCALE)
+    with torch.no_grad():
+        net.conv_out.bias[:15].view(3, 5)[:, head] = 60.0
+        made = net(latents_of(frame), copies, shares_of((head + 1) % 4))
+    torch.testing.assert_close(F.pixel_shuffle(made, 4), pictures[:, head], atol=1e-4, rtol=0)
+
+
+def test_before_training_texture_is_mostly_the_frames():
+    """Of waves that the smaller frame can show, little is copied, from the heads that DNet has used."""
+    waves = torch.sin(torch.arange(64) * (2 * math.pi / 10)).expand(1, 3, 64, 64)
+    copies = torch.zeros(1, 4, 4, 64, 64)
+    copies[:, 1] = F.pad(waves, (0, 0, 0, 0, 0, 1), value=1.0)
+    with torch.no_grad():
+        used = DetailNet(SCALE)(latents_of(0 * waves), copies, shares_of(1))
+        unused = DetailNet(SCALE)(latents_of(0 * waves), copies, shares_of(0))
+    inside = (..., slice(16, 48), slice(16, 48))
+    shown = F.pixel_shuffle(used, 4)[inside].std() / waves[inside].std()
+    assert 0.1 < shown < 0.3
+    assert F.pixel_shuffle(unused, 4).abs().max() < 1e-6
 
 
 def test_strength_is_how_much_of_what_was_learned_counts():

@@ -17,35 +17,46 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 _CALM = 0.1  # see `durian.models.reference_copy`
-_OWN = 4.0  # by which the logarithm of the share that keeps coarse detail as DNet made it begins above others
+_MIDDLE = 4  # pixels of the smaller frame: what is coarser than that is no texture
+_KEPT = (2.0, 4.0)
+"""How much more of texture, and of what is coarser, is kept as DNet made it than is copied, in logarithms and
+before any training. Of what is finer its shares decide."""
 
 
 class DetailNet(ModelMixin, ConfigMixin):
     """Frames of pixel latents to frames `scale` times as large.
 
-    It begins as a plain sum: the enlarged frame and, in the shares that DNet has said, what is finer in the
-    copies than the frame can show. Learned are corrections of these shares, copies of what the frame does
-    show as well (where it is blurred, being a mean of several; a little of them is there from the start), and
-    a correction of the pixels.
+    The enlarged frame and the copies are blended in three bands: what is too fine for the smaller frame,
+    texture, and what is coarser. It begins with the shares that DNet has said for the finest, and little of
+    the others. Learned are corrections: where the frame is blurred, being a mean of several copies, a single
+    one of them has the texture. They are worked out at the smaller size; a correction of the pixels at the
+    larger.
 
     Args:
         scale: how many times as large.
         heads: of `ReferenceCopy`.
         factor: pixels a side that a latent cell unfolds to.
         channels: width of its convolutions.
-        strength: how much of what was learned counts: 0 is the plain sum. A critic asks for more than one may
-            want, and this is chosen afterwards.
+        strength: how much of what was learned counts: 0 is what it begins with. A critic asks for more than
+            one may want, and this is chosen afterwards.
     """
+
+    bands = 1 + len(_KEPT)
 
     @register_to_config
     def __init__(
-        self, scale: int = 2, heads: int = 4, factor: int = 4, channels: int = 16, strength: float = 1.0
+        self, scale: int = 2, heads: int = 4, factor: int = 4, channels: int = 32, strength: float = 1.0
     ):
         super().__init__()
         seen = (heads + 1) + 4 * heads + 3
+        made = self.bands * (heads + 1) + 3 * scale**2
         self.conv_in = nn.Conv2d(seen, channels, 3, padding=1)
-        self.conv_mid = nn.Conv2d(channels, channels, 3, padding=3, dilation=3)
-        self.conv_out = zero_module(nn.Conv2d(channels, 2 * (heads + 1) + 3, 3, padding=1))
+        self.conv_mid = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=2, dilation=2),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=4, dilation=4),
+        )
+        self.conv_out = zero_module(nn.Conv2d(channels, made, 3, padding=1))
 
     def forward(
         self,
@@ -65,20 +76,43 @@ class DetailNet(ModelMixin, ConfigMixin):
             Pixel latents of the larger frames.
         """
         scale, heads, factor = (self.config[key] for key in ("scale", "heads", "factor"))
-        base = enlarge(F.pixel_shuffle(latents, factor), scale)
-        shares = F.interpolate(shares, base.shape[2:], mode="bilinear", align_corners=False)
-        # What each copy would change, all of it and without what is too fine for the smaller frame.
-        change = copies[:, :, :-1] - copies[:, :, -1:] * base[:, None]
-        coarse = enlarge(F.avg_pool2d(change.flatten(1, 2), scale), scale).view_as(change)
-        seen = [shares.clamp(min=-8) / 4, change.flatten(1, 2), copies[:, :, -1], base]
-        hidden = F.silu(self.conv_mid(F.silu(self.conv_in(torch.cat(seen, 1)))))
-        learned = self.config["strength"] * self.conv_out(hidden)
-        fine, coarse_logits, pixels = learned.split([heads + 1, heads + 1, 3], 1)
-        own = coarse_logits.new_tensor([0.0] * heads + [_OWN])[:, None, None]
-        fine_shares = (shares + fine).softmax(1)[:, :-1, None]
-        coarse_shares = (coarse_logits + own).softmax(1)[:, :-1, None]
-        added = fine_shares * (change - coarse) + coarse_shares * coarse
-        return F.pixel_unshuffle(base + added.sum(1) + _CALM * pixels, factor)
+        frame = F.pixel_shuffle(latents, factor)
+        base = enlarge(frame, scale)
+        # What each copy would change.
+        change = (copies[:, :, :-1] - copies[:, :, -1:] * base[:, None]).flatten(1, 2)
+        small = F.avg_pool2d(change, scale)
+        amount = F.avg_pool2d(copies[:, :, -1], scale)
+        hidden = F.silu(self.conv_in(torch.cat([shares.clamp(min=-8) / 4, small, amount, frame], 1)))
+        learned = self.config["strength"] * self.conv_out(F.silu(self.conv_mid(hidden)))
+        logits, pixels = learned.split([self.bands * (heads + 1), 3 * scale**2], 1)
+        weights = _band_shares(shares, logits.unflatten(1, (self.bands, heads + 1)))
+        weights = F.interpolate(weights.flatten(1, 2), base.shape[2:], mode="bilinear", align_corners=False)
+        bands = torch.stack(_bands(change, small, scale), 1).unflatten(2, (heads, 3))
+        added = (weights.unflatten(1, (self.bands, heads, 1)) * bands).sum((1, 2))
+        return F.pixel_unshuffle(base + added + _CALM * F.pixel_shuffle(pixels, scale), factor)
+
+
+def _band_shares(
+    shares: Float[Tensor, "N heads+1 H W"], corrections: Float[Tensor, "N bands heads+1 H W"]
+) -> Float[Tensor, "N bands heads H W"]:
+    """Of each band, what is taken from each head's copy."""
+    copied = shares[:, :-1].log_softmax(1)
+    logits = [shares + corrections[:, 0]]
+    for band, more in enumerate(_KEPT, start=1):
+        kept = torch.full_like(shares[:, -1:], more)
+        logits.append(torch.cat([copied, kept], 1) + corrections[:, band])
+    return torch.stack([each.softmax(1)[:, :-1] for each in logits], 1)
+
+
+def _bands(
+    change: Float[Tensor, "N c H W"], small: Float[Tensor, "N c h w"], scale: int
+) -> tuple[Float[Tensor, "N c H W"], Float[Tensor, "N c H W"], Float[Tensor, "N c H W"]]:
+    """`change` apart into what is too fine for the smaller size, texture, and what is coarser."""
+    coarse = F.interpolate(
+        F.avg_pool2d(small, _MIDDLE), small.shape[2:], mode="bilinear", align_corners=False
+    )
+    middle, coarse = enlarge(small - coarse, scale), enlarge(coarse, scale)
+    return change - middle - coarse, middle, coarse
 
 
 def enlarge(images: Float[Tensor, "N c h w"], scale: int) -> Float[Tensor, "N c H W"]:

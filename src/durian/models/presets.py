@@ -214,6 +214,7 @@ MINI = Preset(
         "copy_tones": True,
         "copy_polish": 16,
         "copy_choice": 16,
+        "copy_steady": True,
         "motion_num_attention_heads": 4,
     },
     reference_net={"position_frequencies": 5, "drop_masked_tokens": True, "masked_margin": 2},
@@ -225,7 +226,7 @@ MINI = Preset(
     identity_encoder_class=SmallImageEncoder,
     identity_encoder={"cross_attention_dim": 128},
     position_reader={"grid": 32, "factor": 4},
-    detail_net={"scale": 2, "channels": 16},
+    detail_net={"scale": 2, "channels": 32},
     scheduler_class=GuessDDIMScheduler,
     scheduler={
         "beta_schedule": "squaredcos_cap_v2",
