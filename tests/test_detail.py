@@ -323,6 +323,29 @@ def test_a_checkpoint_with_detail_is_read_back_and_can_be_used_without(tmp_path:
         Networks(**{**tiny_networks(copy_heads=0).components(), "detail_net": DetailNet()})
 
 
+def test_the_strength_of_detail_can_be_set_and_is_saved(tmp_path: Path):
+    networks = with_detail()
+    assert networks.detail_net is not None
+    torch.nn.init.normal_(networks.detail_net.conv_out.weight, std=0.1)
+    pipeline, inputs = pipeline_of(networks), tiny_inputs(2, size=64)
+    assert pipeline.detail_strength == 1
+    whole = pipeline.animate(inputs)
+    pipeline.detail_strength = 0.25
+    quarter = pipeline.animate(inputs)
+    assert not np.array_equal(quarter, whole)
+    pipeline.save_pretrained(tmp_path)
+    again = DurianPipeline.from_pretrained(tmp_path, device="cpu")
+    assert again.detail_strength == 0.25
+    np.testing.assert_array_equal(again.animate(inputs), quarter)
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(DurianError, match=f"a detail strength of {wrong}: from 0 to 1"):
+            pipeline.detail_strength = wrong
+    plain = DurianPipeline.from_pretrained(tmp_path, device="cpu", detail=False)
+    assert plain.detail_strength is None
+    with pytest.raises(DurianError, match="no DetailNet in use"):
+        plain.detail_strength = 0.5
+
+
 def test_motion_is_drawn_at_dnets_size(pipeline: DurianPipeline):
     points = tiny_inputs(1, size=64).keypoints[0]
     assert (pipeline.draw_keypoints(points) == draw_keypoints(points / 2, 32)).all()

@@ -39,6 +39,7 @@ from durian.cli.options import (
     Compile,
     Decoder,
     Detail,
+    DetailStrength,
     Device,
     Dtype,
     Frames,
@@ -111,6 +112,7 @@ def animate(
     compile: Compile = False,
     decoder: Decoder = None,
     detail: Detail = True,
+    detail_strength: DetailStrength = None,
 ) -> None:
     """Animate a portrait that wears attributes from other pictures and follows a video's motion."""
     attribute_files = parse_files(attribute, "--attribute")
@@ -148,7 +150,7 @@ def animate(
         from durian.portrait.tracking import FaceTracker
         from durian.portrait.warnings import SeenFrames, driving_warnings, reference_warnings
 
-        pipeline = load_pipeline(checkpoint, device, dtype, compile, decoder, detail)
+        pipeline = load_pipeline(checkpoint, device, dtype, compile, decoder, detail, detail_strength)
         references = prepare_references(
             portrait_image,
             attributes,

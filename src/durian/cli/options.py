@@ -49,6 +49,15 @@ Detail = Annotated[
         "detail from the pictures given."
     ),
 ]
+DetailStrength = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="How far detail goes beyond what is sure: 1 is crisp and more often wrong, 0 is soft.",
+        show_default="the checkpoint's own",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of the noise: the same seed gives the same result.")]
 Frames = Annotated[
     int | None, typer.Option(min=1, help="Use only the first N driving frames.", show_default="all")
@@ -76,7 +85,13 @@ Compile = Annotated[
 
 
 def load_pipeline(
-    checkpoint: str, device: str | None, dtype: Precision, compile: bool, decoder: str | None, detail: bool
+    checkpoint: str,
+    device: str | None,
+    dtype: Precision,
+    compile: bool,
+    decoder: str | None,
+    detail: bool,
+    detail_strength: float | None,
 ) -> DurianPipeline:
     """The pipeline of a checkpoint, as these options ask for it."""
     import torch
@@ -85,6 +100,8 @@ def load_pipeline(
 
     kinds = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
     pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[dtype], detail=detail)
+    if detail_strength is not None:
+        pipeline.detail_strength = detail_strength
     if decoder is not None:
         pipeline.use_decoder(decoder)
     if compile:

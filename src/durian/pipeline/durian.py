@@ -156,6 +156,27 @@ class DurianPipeline:
         return self._drawn_size * self.networks.detail_scale
 
     @property
+    def detail_strength(self) -> float | None:
+        """How far detail goes beyond what DNet is sure of, in [0, 1]: more is crisper and more often wrong. A
+        checkpoint says its own; None where no `DetailNet` is in use. May be set.
+
+        Raises:
+            DurianError: set to another number, or where there is no `DetailNet`.
+        """
+        net = self.networks.detail_net
+        return None if net is None else net.config["strength"]
+
+    @detail_strength.setter
+    def detail_strength(self, strength: float) -> None:
+        if self.networks.detail_net is None:
+            raise DurianError(
+                "there is no detail whose strength could be set: the checkpoint has no DetailNet in use"
+            )
+        if not 0 <= strength <= 1:
+            raise DurianError(f"a detail strength of {strength}: from 0 to 1 is possible")
+        self.networks.detail_net.register_to_config(strength=float(strength))
+
+    @property
     def moves_by_image(self) -> bool:
         """Whether all that the model is told of the motion are the keypoint images."""
         config = self.networks.denoising_unet.config
