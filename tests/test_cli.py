@@ -172,6 +172,17 @@ def test_animate_may_leave_the_detail_out(pipeline: FakePipeline, tmp_path: Path
     assert pipeline.loaded["detail"] is False
 
 
+def test_animate_sets_the_strength_of_detail(pipeline: FakePipeline, tmp_path: Path) -> None:
+    assert main([*_arguments(tmp_path / "out.mp4", detail_strength="0.6")]) == 0
+    assert pipeline.detail_strength == 0.6
+
+
+def test_detail_that_is_left_out_has_no_strength(tmp_path: Path, capfd) -> None:
+    line = _refusal([*_arguments(tmp_path / "out.mp4", detail_strength="0.6"), "--no-detail"], capfd)
+    assert "there is no DetailNet in use" in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_animate_warns_before_the_work(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
     speck = np.zeros((256, 256), np.uint8)
     speck[20:34, 120:134] = 255

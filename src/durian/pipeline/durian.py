@@ -169,9 +169,7 @@ class DurianPipeline:
     @detail_strength.setter
     def detail_strength(self, strength: float) -> None:
         if self.networks.detail_net is None:
-            raise DurianError(
-                "there is no detail whose strength could be set: the checkpoint has no DetailNet in use"
-            )
+            raise DurianError("no strength of detail can be set: there is no DetailNet in use")
         if not 0 <= strength <= 1:
             raise DurianError(f"a detail strength of {strength}: from 0 to 1 is possible")
         self.networks.detail_net.register_to_config(strength=float(strength))
