@@ -255,6 +255,23 @@ def test_only_what_makes_pixels_of_copies_changes(clips, tmp_path: Path):
     assert changed == parameters.keys()
 
 
+def test_flicker_costs_what_its_weight_says(clips, tmp_path: Path):
+    """Of the very frames that are trained on, and on the way to the weights."""
+    networks, scheduler = tiny_networks(), DDIMScheduler(**tiny_preset().scheduler)
+    batch, losses = batch_of(clips[:1], consecutive=True), []
+    for weight in (0.0, 1.0, 3.0):
+        config = config_with(tmp_path, stage=2, flicker_loss_weight=weight)
+        objective = ReconstructionObjective(networks, scheduler, config)
+        losses.append(objective(batch, example_generators(0, torch.arange(2))))
+    once, thrice = losses[1] - losses[0], losses[2] - losses[0]
+    assert once > 0.01
+    torch.testing.assert_close(thrice, 3 * once, rtol=1e-3, atol=0)
+    networks.zero_grad()
+    once.backward()
+    temporal = [each for name, each in networks.named_parameters() if ".motion_modules." in name]
+    assert any(each.grad is not None and each.grad.abs().sum() > 0 for each in temporal)
+
+
 def test_overfitting_a_person_lowers_the_loss(clips, tmp_path: Path):
     networks = tiny_networks(temporal=False)
     objective = ReconstructionObjective(
