@@ -1,14 +1,17 @@
 """How well face and body coordinates say what is where in another frame, and which rough head says it best.
 
     uv run durian synth clips --out CLIPS --clips 150 --frames 12 --takes 12 --relit 3 --seed 21 --surface
-    uv run python benchmarks/head_shape.py CLIPS [--pairs 4] [--fit]
+    uv run python benchmarks/head_shape.py CLIPS [--pairs 4] [--fit] [--unseen 100]
 
 For pairs of frames of a clip: how far apart, in cells of `mini`'s 32×32 grid, the coordinates are that the
-two frames give to the same point of the person. With `--fit` the shape with which they would be nearest.
+two frames give to the same point of the person. With `--fit` the shape with which they would be nearest, and
+with `--unseen` what either shape is worth on so many people whose attributes are of styles that clips never
+show.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +29,11 @@ from durian.data.correspondence import match, surface_places
 from durian.models.positions import body_positions
 from durian.portrait.geometry import ANCHORS, canonical_positions, face_template, fit_similarity
 from durian.portrait.head_shape import HEAD_SHAPE, MAX_TILT, HeadShape, undo_parallax
+from durian.surface import encode_surface
+from durian.synth.model import build
+from durian.synth.performance import sample_performance
+from durian.synth.person import sample_person
+from durian.synth.render import render
 
 GRID = 32
 BODY = -1.0  # height at rest, in head space, below which it is neck, shoulders and clothes
@@ -38,10 +46,57 @@ def main(
     clips: Annotated[Path, typer.Argument(help="A folder of shards with --surface.")],
     pairs: Annotated[int, typer.Option(min=1, help="Of frames, of each clip.")] = 4,
     fit: Annotated[bool, typer.Option("--fit", help="Fit the head's rough shape, too.")] = False,
+    unseen: Annotated[int, typer.Option(min=0, help="People in unseen styles to try the shapes on.")] = 0,
 ) -> None:
     """Print a row for each part of a person."""
-    rng, gaps, rows = np.random.default_rng(0), {}, []
-    for clip in track(list(read_clips(clips)), "clips", console=console):
+    rng = np.random.default_rng(0)
+    rows = measure(list(read_clips(clips)), pairs, rng, "clips")
+    shapes = [HEAD_SHAPE]
+    if fit:
+        shapes.append(fitted(joined(rows)))
+        console.print(f"fitted shape: {[round(float(x), 2) for x in shapes[1]]}")
+    compare(rows, shapes)
+    if unseen:
+        console.print(f"{unseen} people in unseen styles:")
+        compare(measure(list(unseen_clips(unseen)), pairs, rng, "people"), shapes)
+
+
+def unseen_clips(count: int, frames: int = 4) -> Iterator[Clip]:
+    """People whose every attribute is of a style that is held out, at rest in several poses."""
+    for index in range(count):
+        rng = np.random.default_rng([11, index])
+        person = sample_person(rng, "test")
+        states = [sample_performance(rng, 1, static=True).frames[0] for _ in range(frames)]
+        model = build(person)
+        pictures = [render(model, state) for state in states]
+        yield Clip(
+            f"unseen {index}",
+            np.stack([picture.rgb for picture in pictures]),
+            np.stack([picture.landmarks for picture in pictures]),
+            {n: np.stack([p.visible[n] > 0.5 for p in pictures]) for n in model.attributes if n in WORN},
+            surface=np.stack([encode_surface(picture.surface) for picture in pictures]),
+        )
+
+
+def joined(rows: dict[str, list[np.ndarray]]) -> Tensor:
+    """`seen_rows` of all that is worn."""
+    return torch.from_numpy(np.concatenate([row for each in rows.values() for row in each])).float()
+
+
+def compare(rows: dict[str, list[np.ndarray]], shapes: list[HeadShape]) -> None:
+    """Print how far apart each shape's coordinates are, without the residual of landmarks."""
+    parts = {name: joined({name: each}) for name, each in rows.items()} | {"all": joined(rows)}
+    for name, places in parts.items():
+        away = ", ".join(f"{float(distance(places, shape).mean()):.2f}" for shape in shapes)
+        console.print(f"  {name}: {away} cells of {len(places)} points")
+
+
+def measure(
+    clips: list[Clip], pairs: int, rng: np.random.Generator, title: str
+) -> dict[str, list[np.ndarray]]:
+    """Print distances by part, and return `seen_rows` of what is worn."""
+    gaps, rows = {}, {}
+    for clip in track(clips, title, console=console):
         for _ in range(pairs):
             pair = rng.choice(len(clip.frames), 2, replace=False)
             parts, matches = matched_parts(clip, pair)
@@ -51,16 +106,12 @@ def main(
             for name, cells in parts.items():
                 gaps.setdefault(name, []).extend((body if name == "body" else face)[cells])
                 if name in WORN:
-                    rows.append(seen_rows(clip, pair, matches, cells))
+                    rows.setdefault(name, []).append(seen_rows(clip, pair, matches, cells))
     table = Table("part", "cells apart: mean", "median", "of points")
     for name, each in sorted(gaps.items()):
         table.add_row(name, f"{np.mean(each):.2f}", f"{np.median(each):.2f}", str(len(each)))
     console.print(table)
-    if fit:
-        places = torch.from_numpy(np.concatenate(rows)).float()
-        shape = fitted(places)
-        before, after = (distance(places, s).mean() for s in (HEAD_SHAPE, shape))
-        console.print(f"shape {before:.3f} cells; {[round(float(x), 2) for x in shape]} {after:.3f} cells")
+    return rows
 
 
 def matched_parts(clip: Clip, pair: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

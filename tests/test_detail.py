@@ -41,10 +41,10 @@ from tiny_runs import config_with, make_clip, tiny_changes, write_config
 SCALE = 2
 
 
-def with_detail(seed: int = 0, **options: object) -> Networks:
-    networks = tiny_networks(seed=seed, **options)
+def with_detail(seed: int = 0, agree: float = 1.0) -> Networks:
+    networks = tiny_networks(seed=seed)
     torch.manual_seed(seed + 1)
-    networks.detail_net = DetailNet(SCALE).eval()
+    networks.detail_net = DetailNet(SCALE, agree=agree).eval()
     return networks
 
 
@@ -299,6 +299,15 @@ def test_larger_copies_are_the_smaller_ones_of_the_same_references(monkeypatch: 
     for large, small in seen:
         shrunk_copies = F.avg_pool2d(large.flatten(0, 1), SCALE).view_as(small)
         assert (shrunk_copies - small).abs().mean() < 0.1 * small.abs().mean()
+
+
+def test_results_show_what_heads_agree_on():
+    inputs = tiny_inputs(2, size=64)
+    plain, hardly, agreed = (
+        pipeline_of(with_detail(agree=pixels)).animate(inputs).astype(int) for pixels in (0.0, 1e-4, 3.0)
+    )
+    assert np.abs(hardly - plain).max() <= 1
+    assert np.abs(agreed - plain).max() > 2
 
 
 def test_an_interpolation_ends_at_each_references_detail():

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from durian.models.positions import encode_positions, position_dim
+from durian.models import DetailNet
+from durian.models.positions import cell_centres, encode_positions, position_dim
 from durian.models.reference_copy import CopySource, Found, ReferenceCopy, relight
 from tiny import tiny_networks
 
@@ -272,3 +273,51 @@ def test_only_frames_that_follow_each_other_are_steadied(temporal: bool) -> None
     without = tiny_networks(copy_steady=False).denoising_unet.reference_copy
     assert without is not None
     assert not without.steady
+
+
+def two_heads(places: Tensor, masses: Tensor) -> Found:
+    """Of two heads and two references, in a single cell: (heads, references) places along x, y is 0."""
+    flat = places[None, :, :, None, None]
+    return Found(masses[None, :, :, None, None], torch.stack([flat, 0 * flat], 3))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(-1, 1), min_size=4, max_size=4), st.floats(0, 1), st.floats(0.001, 2.0))
+def test_heads_agree_on_a_place_in_each_reference(at: list[float], first: float, most: float):
+    places = torch.tensor(at).view(2, 2)
+    masses = torch.tensor([[0.9, 0.1], [0.5, 0.5]])
+    shares = torch.tensor([0.9 * first, 0.9 * (1 - first), 0.1]).log().view(1, 3, 1, 1).expand(-1, -1, 4, 4)
+    found = two_heads(places, masses)
+    moved = found.agreed(shares, most)
+    assert torch.equal(moved.mass, found.mass)
+    assert (moved.place - found.place).abs().max() <= most + 1e-6
+    weight = shares[0, :2, 0, 0].exp()[:, None] * masses + 1e-4
+    mean = (places * weight).sum(0) / weight.sum(0)
+    wide = found.agreed(shares, 4.0).place[0, :, :, 0, 0, 0]
+    torch.testing.assert_close(wide, mean.expand(2, -1), atol=1e-5, rtol=1e-4)
+
+
+def test_a_head_that_nothing_is_taken_from_has_no_say():
+    found = two_heads(torch.tensor([[0.1, 0.1], [0.3, 0.3]]), torch.ones(2, 2))
+    shares = torch.tensor([1.0, 0.0, 0.0]).log().view(1, 3, 1, 1)
+    moved = found.agreed(shares, 1.0).place[0, :, :, 0, 0, 0]
+    torch.testing.assert_close(moved, torch.full((2, 2), 0.1), atol=1e-3, rtol=0)
+
+
+def test_heads_that_agree_keep_the_texture_that_their_mean_would_blur(copy: ReferenceCopy) -> None:
+    """Stripes of two pixels, seen by two heads a pixel to the left and to the right of their place."""
+    side = GRID * FACTOR
+    stripes = (torch.arange(side) // 2 % 2 * 2.0 - 1).expand(1, 3, side, -1)
+    reference = source(copy, torch.cat([stripes, torch.ones(1, 1, side, side)], 1))
+    apart = torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1, 1, 1) * torch.tensor([2 / side, 0]).view(2, 1, 1)
+    place = cell_centres(GRID, GRID, stripes) + apart
+    found = Found(torch.ones(1, 2, 1, GRID, GRID), place)
+    shares = torch.tensor([0.5, 0.5, 0.0]).log().view(1, 3, 1, 1).expand(-1, -1, side, side)
+    inner = slice(8, -8)
+
+    def contrast(found: Found) -> float:
+        return float(copy.fetch(found, reference).mean(1)[0, 0, inner, inner].std())
+
+    assert contrast(found) < 0.1
+    assert contrast(DetailNet(heads=2, agree=3.0).agreed(found, shares)) > 0.9
+    assert DetailNet(heads=2).agreed(found, shares) is found

@@ -16,6 +16,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from durian.models.reference_copy import Found
+
 _CALM = 0.1  # see `durian.models.reference_copy`
 _MIDDLE = 4  # pixels of the smaller frame: what is coarser than that is no texture
 _KEPT = (2.0, 4.0)
@@ -39,13 +41,21 @@ class DetailNet(ModelMixin, ConfigMixin):
         channels: width of its convolutions.
         strength: how much of what was learned counts: 0 is what it begins with. A critic asks for more than
             one may want, and this is chosen afterwards.
+        agree: by how many pixels of the smaller frame at most the places of DNet's heads are drawn together
+            before copies are fetched (`Found.agreed`); 0 leaves them as they are.
     """
 
     bands = 1 + len(_KEPT)
 
     @register_to_config
     def __init__(
-        self, scale: int = 2, heads: int = 4, factor: int = 4, channels: int = 32, strength: float = 1.0
+        self,
+        scale: int = 2,
+        heads: int = 4,
+        factor: int = 4,
+        channels: int = 32,
+        strength: float = 1.0,
+        agree: float = 0.0,
     ):
         super().__init__()
         seen = (heads + 1) + 4 * heads + 3
@@ -57,6 +67,16 @@ class DetailNet(ModelMixin, ConfigMixin):
             nn.Conv2d(channels, channels, 3, padding=4, dilation=4),
         )
         self.conv_out = zero_module(nn.Conv2d(channels, made, 3, padding=1))
+
+    def agreed(self, found: Found, shares: Float[Tensor, "N heads+1 h4 w4"]) -> Found:
+        """Where copies are fetched from: the places that DNet found, drawn together where the option is on.
+
+        Args:
+            shares: as in `forward`.
+        """
+        agree = self.config["agree"]
+        pixel = 2 / max(shares.shape[2:])  # a picture is 2 wide
+        return found.agreed(shares, agree * pixel) if agree else found
 
     def forward(
         self,

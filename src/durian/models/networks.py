@@ -301,11 +301,13 @@ class Networks(nn.Module):
             ValueError: they were encoded without.
         """
         assert self.detail_net is not None
+        assert features.shares is not None
         sources = [branch.source for branch in references.branches if branch.source is not None]
         if not all(source.fine for source in sources):
             raise ValueError("the references were encoded without their larger pictures")
         fetched = [
-            fetch_pixels(found, source.fine) for found, source in zip(features.found, sources, strict=True)
+            fetch_pixels(self.detail_net.agreed(found, features.shares), source.fine)
+            for found, source in zip(features.found, sources, strict=True)
         ]
         copies = relight(references.blend(fetched), features.tones)
         flat = latents.transpose(1, 2).flatten(0, 1).to(copies)

@@ -226,7 +226,7 @@ MINI = Preset(
     identity_encoder_class=SmallImageEncoder,
     identity_encoder={"cross_attention_dim": 128},
     position_reader={"grid": 32, "factor": 4},
-    detail_net={"scale": 2, "channels": 32},
+    detail_net={"scale": 2, "channels": 32, "agree": 3.0},
     scheduler_class=GuessDDIMScheduler,
     scheduler={
         "beta_schedule": "squaredcos_cap_v2",

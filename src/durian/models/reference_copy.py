@@ -116,6 +116,24 @@ class Found:
         place = torch.cat([place[:, :1], moved, place[:, -1:]], 1)
         return Found(self.mass, place.flatten(0, 1))
 
+    def agreed(self, shares: Float[Tensor, "BF heads+1 H W"], most: float) -> Found:
+        """Places of heads that agree on them.
+
+        A pixel is a mean of several heads' copies. Each head is a little wrong in a way of its own, so the
+        mean of their places is nearer to the truth than any of them, but the mean of their pixels is
+        blurred. So each place is moved towards the mean of all heads' in the same reference, each counting
+        by how much is taken from it, and by `most` at most, so that what looks at another part of the
+        reference still does.
+
+        Args:
+            shares: logarithms of what each pixel takes from each head, and last from none.
+            most: in places' own units, in x as in y.
+        """
+        taken = F.adaptive_avg_pool2d(shares[:, :-1].exp(), self.place.shape[-2:])
+        weight = (taken[:, :, None] * self.mass + 1e-4)[:, :, :, None]
+        mean = (self.place * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+        return Found(self.mass, self.place + (mean - self.place).clamp(-most, most))
+
 
 class ReferenceCopy(nn.Module):
     """Copies from the references into DNet's prediction of the clean sample.
