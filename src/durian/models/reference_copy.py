@@ -119,11 +119,11 @@ class Found:
     def agreed(self, shares: Float[Tensor, "BF heads+1 H W"], most: float) -> Found:
         """Places of heads that agree on them.
 
-        A pixel is a mean of several heads' copies. Each head is a little wrong in a way of its own, so the
-        mean of their places is nearer to the truth than any of them, but the mean of their pixels is
-        blurred. So each place is moved towards the mean of all heads' in the same reference, each counting
-        by how much is taken from it, and by `most` at most, so that what looks at another part of the
-        reference still does.
+        A pixel is a mean of several heads' copies. Each head is a little wrong in a way of its own, so that
+        the mean of their pixels is blurred, while the mean of their places is about as near to the truth,
+        and what is there is crisp. So each place is moved towards the mean of all heads' in the same
+        reference, each counting by how much is taken from it, and by `most` at most, so that what looks at
+        another part of the reference still does.
 
         Args:
             shares: logarithms of what each pixel takes from each head, and last from none.
