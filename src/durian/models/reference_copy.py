@@ -129,7 +129,8 @@ class Found:
             shares: logarithms of what each pixel takes from each head, and last from none.
             most: in places' own units, in x as in y.
         """
-        taken = F.adaptive_avg_pool2d(shares[:, :-1].exp(), self.place.shape[-2:])
+        height, width = self.place.shape[-2:]
+        taken = F.adaptive_avg_pool2d(shares[:, :-1].exp(), (height, width))
         weight = (taken[:, :, None] * self.mass + 1e-4)[:, :, :, None]
         mean = (self.place * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
         return Found(self.mass, self.place + (mean - self.place).clamp(-most, most))
