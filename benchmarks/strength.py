@@ -1,6 +1,6 @@
 """Pictures against the strength of detail, scored on the benchmark.
 
-    uv run python benchmarks/strength.py CASES --limit 16 --strength 0 --strength 0.35 --strength 1
+    uv run python benchmarks/strength.py CASES --limit 16 --strength 0 --strength 0.4 --strength 1
 
 CASES is what `durian synth cases --out CASES --split single --size 256` writes.
 """
@@ -28,7 +28,7 @@ METRICS = {"psnr": "PSNR, dB", "psnr_attribute": "in the attribute", "flicker": 
 def main(
     cases: Annotated[Path, typer.Argument(help="Folder of cases.")],
     checkpoint: Annotated[str, typer.Option(help="As for `durian animate`.")] = "mini",
-    strength: Annotated[list[float], typer.Option(help="In [0, 1]; again for more.")] = [0, 0.35, 0.6, 1],  # noqa: B006
+    strength: Annotated[list[float], typer.Option(help="In [0, 1]; again for more.")] = [0, 0.4, 0.6, 1],  # noqa: B006
     split: str = "single",
     limit: Annotated[int | None, typer.Option(help="Cases of the split.")] = None,
 ) -> None:
