@@ -321,3 +321,6 @@ def test_heads_that_agree_keep_the_texture_that_their_mean_would_blur(copy: Refe
     assert contrast(found) < 0.1
     assert contrast(DetailNet(heads=2, agree=3.0).agreed(found, shares)) > 0.9
     assert DetailNet(heads=2).agreed(found, shares) is found
+    # The limit is in pixels of the smaller frame.
+    half = DetailNet(heads=2, agree=0.5).agreed(found, shares)
+    torch.testing.assert_close(half.place - found.place, -apart.expand_as(place) / 2)
