@@ -2,11 +2,13 @@
 
     uv run python benchmarks/speed.py mini thin-sd15
     uv run python benchmarks/speed.py mini --steps 1 --compile
+    uv run python benchmarks/speed.py mini --steps 1 --openvino
     uv run python benchmarks/speed.py mini --steps 1 --detail
     uv run python benchmarks/speed.py sd15 --device cuda --dtype bf16 --frames 16
 
 Both run in turn in this process on the same inputs; ratios are medians over the rounds, and they are what to
 compare: seconds, and frames a second, depend on what else the machine does. CPU times are processor times.
+With `--openvino` Durian runs by OpenVINO, in `--dtype`, and the yardstick by PyTorch in single precision.
 With `--detail` Durian's frames are also brought to the results' size, which the yardstick knows nothing of.
 Memory is that of all tensors alive at once beyond the weights, counted in a run apart (on a GPU: the
 allocator's peak). FLOPs are torch's count of products, two for a multiply-add.
@@ -167,14 +169,16 @@ def compare(
     device: str,
     dtype: torch.dtype,
     compile: bool,
+    openvino: bool,
     detail: bool,
 ) -> tuple[str, ...]:
     """One row of the table."""
-    pipeline = load(model, device, dtype)
+    loaded = torch.float32 if openvino else dtype
+    pipeline = load(model, device, loaded)
     inputs = sample_inputs(pipeline.size, frames)
     result, asked = pipeline, inputs
     if detail:
-        result = DurianPipeline.from_pretrained(model.value, device=device, dtype=dtype)
+        result = DurianPipeline.from_pretrained(model.value, device=device, dtype=loaded)
         asked = sample_inputs(result.size, frames)
     other = Yardstick(pipeline)
     options = AnimationOptions(
@@ -201,10 +205,9 @@ def compare(
         wanted = other.latents(inputs, steps, (scale, scale))
     mine, peers = Measured([], [], flops=flops), Measured([], [], flops=counter.get_total_flops())
     mine.memory, peers.memory = measure_memory(ours, device), measure_memory(theirs, device)
-    if compile:
-        pipeline.compile()
-        if result is not pipeline:
-            result.compile()
+    if compile or openvino:
+        for each in {id(pipeline): pipeline, id(result): result}.values():
+            each.compile() if compile else each.use_openvino(dtype)
         begin = time.perf_counter()
         ours_latents = latents()
         print(f"the first frames took {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
@@ -214,16 +217,17 @@ def compare(
     for _ in range(rounds):
         measure(ours, device, mine)
         measure(theirs, device, peers)
+    kinds = {"compiled": compile, "OpenVINO": openvino, "detail": detail}
     per_frame = statistics.median(mine.cpu) / frames
     reached = mine.flops / frames / per_frame / matrix_throughput(device, dtype)
     return (
-        f"{model}{', compiled' if compile else ''}{', detail' if detail else ''}",
+        ", ".join([model, *(name for name, on in kinds.items() if on)]),
         str(steps),
         f"{scale:g}",
         f"{difference:.1e}",
         f"{_ratio(peers.cpu, mine.cpu):.2f}",
         f"{_ratio(peers.wall, mine.wall):.2f}",
-        f"{peers.memory / mine.memory:.2f}",
+        "not known" if openvino else f"{peers.memory / mine.memory:.2f}",  # which keeps its own
         f"{peers.flops / mine.flops:.2f}",
         f"{mine.flops / frames / 1e9:.1f}",
         f"{per_frame * 1e3:.0f}",
@@ -257,6 +261,7 @@ def main(
     dtype: str = "fp32",
     threads: int = 1,
     compile: Annotated[bool, typer.Option("--compile")] = False,
+    openvino: Annotated[bool, typer.Option("--openvino", help="For Durian, in this dtype.")] = False,
     detail: Annotated[bool, typer.Option("--detail", help="For mini.")] = False,
 ) -> None:
     """Print a row for each model and guidance scale."""
@@ -267,7 +272,9 @@ def main(
     table = Table(*columns, *own, title="yardstick ÷ durian, then durian", title_justify="left")
     for model in models:
         for each in scale or [1.0, 1.5]:
-            row = compare(model, frames, steps, each, cache_interval, rounds, device, kind, compile, detail)
+            row = compare(
+                model, frames, steps, each, cache_interval, rounds, device, kind, compile, openvino, detail
+            )
             print(*row, sep="\t", file=sys.stderr, flush=True)
             table.add_row(*row)
     Console(width=150).print(table)

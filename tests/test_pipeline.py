@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -329,3 +330,9 @@ def test_networks_without_motion_modules_are_a_checkpoint_too(tmp_path: Path):
     assert not load_networks(tmp_path / "image").denoising_unet.motion_modules()
     video = load_networks(tmp_path / "image").denoising_unet.with_motion()
     assert not any(m.proj_out.weight.any() for m in video.motion_modules().values())
+
+
+def test_openvino_that_is_not_installed_is_asked_for(pipeline, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(DurianError, match="extra openvino"):
+        pipeline.use_openvino()

@@ -43,6 +43,7 @@ from durian.cli.options import (
     Device,
     Dtype,
     Frames,
+    OpenVINO,
     Precision,
     Seed,
     Steps,
@@ -110,6 +111,7 @@ def animate(
     device: Device = None,
     dtype: Dtype = Precision.fp32,
     compile: Compile = False,
+    openvino: OpenVINO = False,
     decoder: Decoder = None,
     detail: Detail = True,
     detail_strength: DetailStrength = None,
@@ -150,7 +152,9 @@ def animate(
         from durian.portrait.tracking import FaceTracker
         from durian.portrait.warnings import SeenFrames, driving_warnings, reference_warnings
 
-        pipeline = load_pipeline(checkpoint, device, dtype, compile, decoder, detail, detail_strength)
+        pipeline = load_pipeline(
+            checkpoint, device, dtype, compile, openvino, decoder, detail, detail_strength
+        )
         references = prepare_references(
             portrait_image,
             attributes,

@@ -82,6 +82,13 @@ Compile = Annotated[
         "--compile", help="Compile the network first, for minutes: for GPUs; a CPU hardly gains by it."
     ),
 ]
+OpenVINO = Annotated[
+    bool,
+    typer.Option(
+        "--openvino",
+        help="Run the network by OpenVINO: for CPUs. The first time it is converted for some twenty seconds.",
+    ),
+]
 
 
 def load_pipeline(
@@ -89,6 +96,7 @@ def load_pipeline(
     device: str | None,
     dtype: Precision,
     compile: bool,
+    openvino: bool,
     decoder: str | None,
     detail: bool,
     detail_strength: float | None,
@@ -99,7 +107,11 @@ def load_pipeline(
     from durian.pipeline import DurianPipeline
 
     kinds = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
-    pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[dtype], detail=detail)
+    if compile and openvino:
+        raise DurianError("--compile is for GPUs and --openvino for CPUs: choose one of them")
+    # OpenVINO lowers the precision by itself.
+    loaded, device = (Precision.fp32, device or "cpu") if openvino else (dtype, device)
+    pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[loaded], detail=detail)
     if detail_strength is not None:
         pipeline.detail_strength = detail_strength
     if decoder is not None:
@@ -107,6 +119,8 @@ def load_pipeline(
     if compile:
         typer.echo("The network is compiled: the first frames take minutes, the others less time.", err=True)
         pipeline.compile()
+    if openvino:
+        pipeline.use_openvino(kinds[dtype])
     return pipeline
 
 

@@ -212,6 +212,9 @@ class DenoisingUNet(UNetMotionModel):
             self.conv_guidance = zero_module(
                 nn.Conv2d(guidance_channels, block_out_channels[0], 3, padding=1)
             )
+        for module in self.motion_modules().values():
+            project = cast(nn.Module, module.proj_in)
+            project.register_forward_pre_hook(_in_one_piece, with_kwargs=True)
         if not temporal:
             for block in (*self.down_blocks, *self.up_blocks, self.mid_block):
                 modules = getattr(block, "motion_modules", ())
@@ -424,6 +427,15 @@ class DenoisingUNet(UNetMotionModel):
         if self.is_gradient_checkpointing and torch.is_grad_enabled():
             return checkpoint(part, use_reentrant=False, **inputs)
         return part(**inputs)
+
+
+def _in_one_piece(
+    layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]
+) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """Diffusers turns the axes of what it gives the first layer of a motion module, and a linear layer takes
+    tokens that do not lie in one piece as many small products, which on a CPU is a twelfth of DNet's time."""
+    named = {name: each.contiguous() for name, each in kwargs.items()}
+    return tuple(each.contiguous() for each in args), named
 
 
 def own_config(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,10 @@ def merged_attention(
 
 
 def tells_sums(query: Tensor) -> bool:
-    """Whether there is a fused kernel for such tensors that gives its sums of exponentials."""
+    """Whether there is a fused kernel for such tensors that gives its sums of exponentials, as no exported
+    graph has one."""
+    if torch.compiler.is_exporting():
+        return False
     if query.device.type == "cuda":
         return query.dtype in (torch.float16, torch.bfloat16) and query.shape[-1] <= 256
     return query.device.type == "cpu"

@@ -128,6 +128,11 @@ class Networks(nn.Module):
         """Of latents and conditions in calls of DNet."""
         return self.denoising_unet.conv_in.weight.dtype
 
+    @property
+    def working_device(self) -> torch.device:
+        """Of the same. A model's own `device` looks through all its parts, for milliseconds."""
+        return self.denoising_unet.conv_in.weight.device
+
     def attention_grid(self, latent_size: int) -> int:
         """Tokens a side at the finest spatial attention: the grid on which positions are wanted."""
         config = self.denoising_unet.config
@@ -141,7 +146,8 @@ class Networks(nn.Module):
         """Encoded positions of the frames' tokens: read off the keypoint images where there is a reader,
         else `canonical`, which comes from the landmarks; empty where the option is off."""
         if self.position_reader is not None:
-            canonical = self.position_reader(keypoint_images.to(self.position_reader.dtype))
+            exact = next(self.position_reader.parameters()).dtype
+            canonical = self.position_reader(keypoint_images.to(exact))
         return {} if canonical is None else self.denoising_unet.encode_positions(canonical)
 
     def encode_reference(

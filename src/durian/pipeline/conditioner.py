@@ -110,7 +110,7 @@ class Conditioner:
         self._latent_size = size // self._scale // spatial_factor(networks.vae)
         self._grid = networks.attention_grid(self._latent_size)
         self._portrait, self._attributes = portrait, attributes
-        self.device, self.dtype = networks.denoising_unet.device, networks.working_dtype
+        self.device, self.dtype = networks.working_device, networks.working_dtype
         person = self._encode("portrait", portrait)
         worn = [self._encode("attribute", each) for each in attributes.values()]
         cache, embedding = networks.compose(person, worn)

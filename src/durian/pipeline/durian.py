@@ -31,6 +31,7 @@ from durian.pipeline.checkpoint import (
 )
 from durian.pipeline.compiled import CompiledPredict
 from durian.pipeline.conditioner import Conditioner, FrameConditions, FrameDeep, Guidance
+from durian.pipeline.converted import OpenVINOPredict
 from durian.pipeline.sampling import Frame, has_passes, sample_stream, seam_shifts
 from durian.pipeline.windows import Windows
 from durian.portrait.inputs import AnimationInputs, Reference
@@ -129,6 +130,20 @@ class DurianPipeline:
         """Compile DNet: the first window then takes minutes, and those after it less time (docs/speed.md)."""
         self._predict = CompiledPredict(self.networks)
 
+    def use_openvino(self, dtype: torch.dtype = torch.float32, cache: Path | None = None) -> None:
+        """Run DNet by OpenVINO on a CPU (docs/speed.md). It is converted first, for some twenty seconds, and
+        what that gives is kept.
+
+        Args:
+            dtype: of DNet's computation. The networks themselves are to be in single precision.
+            cache: folder for what is kept; the user's own cache if not given.
+
+        Raises:
+            DurianError: OpenVINO is not installed (Durian's extra `openvino`), or the networks are not in
+                single precision on a CPU.
+        """
+        self._predict = OpenVINOPredict(self.networks, dtype, cache)
+
     def use_decoder(self, source: str | Path) -> None:
         """Decode frames with a small decoder of the same latents, for example `madebyollin/taesd` for `sd15`:
         in an eighteenth of the products, at some cost of detail (docs/speed.md).
@@ -144,7 +159,7 @@ class DurianPipeline:
 
     @property
     def device(self) -> torch.device:
-        return self.networks.denoising_unet.device
+        return self.networks.working_device
 
     @property
     def dtype(self) -> torch.dtype:

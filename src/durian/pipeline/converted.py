@@ -1,0 +1,234 @@
+"""DNet by OpenVINO, for CPUs.
+
+OpenVINO joins what PyTorch does element by element to the products before it, and is quicker in bfloat16
+where the processor knows it. It is given DNet as a graph, which takes some twenty seconds to make and is
+kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+import durian.models
+from durian.errors import DurianError
+from durian.files import replacing
+from durian.models.denoising_unet import DeepFeatures
+from durian.models.networks import Networks
+from durian.models.reference_copy import Found
+from durian.models.spatial_attention import References
+
+if TYPE_CHECKING:
+    from openvino import InferRequest
+
+PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+_GRAPH = "denoising_unet.xml"
+_KEPT = 8  # three rows of guidance, each with and without deep features, and some to spare
+
+
+class OpenVINOPredict:
+    """`Networks.predict` by OpenVINO.
+
+    References of any number of tokens go through the same graph, of which there is one for each number of
+    frames and of attributes, each kind of row of guidance, and calls that reuse deep features. Fitting it to
+    an animation's tokens takes two seconds. Where DNet cannot be converted it warns once and goes on without.
+
+    Args:
+        networks: in single precision, on the CPU.
+        dtype: of OpenVINO's computation; what goes in and out stays in single precision.
+        cache: folder for graphs; the user's own cache if not given. It may be deleted at any time.
+
+    Raises:
+        DurianError: OpenVINO is not installed, or the networks are not such.
+    """
+
+    def __init__(self, networks: Networks, dtype: torch.dtype = torch.float32, cache: Path | None = None):
+        try:
+            import openvino
+            import platformdirs
+        except ImportError as error:
+            raise DurianError(
+                f"{error.name} is not installed: install Durian with its extra openvino"
+            ) from error
+        if networks.working_device.type != "cpu":
+            raise DurianError("OpenVINO is for CPUs: choose the device cpu, or go without it")
+        if networks.working_dtype != torch.float32:
+            raise DurianError("OpenVINO takes networks in single precision, and is told its own precision")
+        self._networks = networks
+        self._cache = cache or platformdirs.user_cache_path("durian") / "openvino"
+        self._core = openvino.Core()
+        self._options = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._requests: dict[tuple[str, tuple[torch.Size, ...]], InferRequest] = {}
+        self._weights: str | None = None
+        self._works = True
+
+    def __call__(self, *args: Any) -> tuple[Tensor, DeepFeatures]:
+        if not self._works:
+            return self._networks.predict(*args)
+        tensors: list[Tensor] = []
+        asked = _take(args, tensors)
+        key = repr(asked), tuple(tensor.shape for tensor in tensors)
+        if key not in self._requests:
+            try:
+                request = self._prepare(asked, tensors)
+            except RuntimeError as error:  # of either library
+                self._works = False
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                warnings.warn(f"OpenVINO cannot run the network ({reason}): going on without", stacklevel=2)
+                return self._networks.predict(*args)
+            if len(self._requests) >= _KEPT:
+                del self._requests[next(iter(self._requests))]
+            self._requests[key] = request
+        request = self._requests[key]
+        results = request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
+        return _from_names({port.get_any_name(): torch.from_numpy(array) for port, array in results.items()})
+
+    def _prepare(self, asked: Any, tensors: list[Tensor]) -> InferRequest:
+        """A graph for such inputs, from the disk or made, fitted to their shapes."""
+        axes = _token_axes(asked)
+        folder = self._cache / self._digest(asked, tensors, axes)
+        if not (folder / _GRAPH).is_file():
+            self._convert(asked, tensors, axes, folder)
+        model = self._core.read_model(folder / _GRAPH)
+        model.reshape(dict(zip(model.inputs, (list(tensor.shape) for tensor in tensors), strict=True)))
+        return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+
+    def _digest(self, asked: Any, tensors: list[Tensor], axes: Mapping[int, int]) -> str:
+        """A name that no two different graphs share."""
+        import openvino
+
+        if self._weights is None:
+            weights = hashlib.sha256()
+            for name, value in self._networks.denoising_unet.state_dict().items():
+                weights.update(name.encode())
+                weights.update(value.contiguous().numpy().data)
+            for file in sorted(Path(durian.models.__path__[0]).glob("*.py")):
+                weights.update(file.read_bytes())
+            self._weights = weights.hexdigest()
+        # A graph of no token, or of one, is another one.
+        fixed = [
+            [min(side, 2) if axis == axes.get(index) else side for axis, side in enumerate(tensor.shape)]
+            for index, tensor in enumerate(tensors)
+        ]
+        config = dict(self._networks.denoising_unet.config)
+        told = (self._weights, config, repr(asked), fixed, torch.__version__, openvino.__version__)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
+
+    def _convert(self, asked: Any, tensors: list[Tensor], axes: Mapping[int, int], folder: Path) -> None:
+        import openvino
+
+        free = [
+            {axes[index]: torch.export.Dim.AUTO} if index in axes else None for index in range(len(tensors))
+        ]
+        names: list[str] = []
+        graph = _Graph(self._networks, asked, names)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Copies, for of a tensor that comes in twice export makes one input.
+            inputs = tuple(tensor.clone() for tensor in tensors)
+            exported = torch.export.export(graph.eval(), inputs, dynamic_shapes=(tuple(free),), strict=False)
+            model = openvino.convert_model(exported)
+        for port, name in zip(model.outputs, dict.fromkeys(names), strict=True):
+            port.get_tensor().set_names({name})
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            openvino.save_model(model, temporary / _GRAPH, compress_to_fp16=False)
+
+
+class _Graph(nn.Module):
+    """`Networks.predict` of tensors alone.
+
+    Args:
+        asked: its arguments, as `_take` gives them.
+        names: where the names of what it gives are put, in order.
+    """
+
+    def __init__(self, networks: Networks, asked: Any, names: list[str]):
+        super().__init__()
+        self.denoising_unet = networks.denoising_unet  # whose parameters are then this module's
+        self._predict, self._asked = networks.predict, asked
+        self._note = names.append  # export takes back what a module's own attributes are set to
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        named = _to_names(*self._predict(*_put(self._asked, tensors)))
+        for name in named:
+            self._note(name)
+        return tuple(named.values())
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Stands for a tensor, by its number."""
+
+    index: int
+
+
+def _take(structure: Any, tensors: list[Tensor]) -> Any:
+    """The same structure with a slot for each tensor, which goes to the end of the list."""
+    if isinstance(structure, Tensor):
+        tensors.append(structure)
+        return _Slot(len(tensors) - 1)
+    return _rebuilt(structure, lambda part: _take(part, tensors))
+
+
+def _put(structure: Any, tensors: tuple[Tensor, ...]) -> Any:
+    """The reverse of `_take`."""
+    if isinstance(structure, _Slot):
+        return tensors[structure.index]
+    return _rebuilt(structure, lambda part: _put(part, tensors))
+
+
+def _rebuilt(structure: Any, part_of: Callable[[Any], Any]) -> Any:
+    if is_dataclass(structure) and not isinstance(structure, type):
+        parts = {field.name: part_of(getattr(structure, field.name)) for field in fields(structure)}
+        return replace(structure, **parts)
+    if isinstance(structure, Mapping):
+        return {key: part_of(value) for key, value in structure.items()}
+    if isinstance(structure, (tuple, list)):
+        return tuple(part_of(value) for value in structure)
+    return structure
+
+
+def _token_axes(asked: Any) -> dict[int, int]:
+    """Of each input that has an axis of the references' tokens, which it is: their number may change."""
+    axes = {}
+    for references in asked:
+        if not isinstance(references, References):
+            continue
+        for branch in references.branches:
+            layers = [(branch.keys, 2), (branch.values, 2), (branch.bias or {}, 3)]
+            parts = [(slot, axis) for layer, axis in layers for slot in layer.values()]
+            if branch.source is not None:
+                source = branch.source
+                parts += [(source.keys, 2), (source.places, 1), (source.owner, 0), (source.bias, 3)]
+            axes |= {slot.index: axis for slot, axis in parts if isinstance(slot, _Slot)}
+    return axes
+
+
+def _to_names(prediction: Tensor, features: DeepFeatures) -> dict[str, Tensor]:
+    """What `Networks.predict` gives as named tensors."""
+    named = {"prediction": prediction}
+    for branch, found in enumerate(features.found):
+        named |= {f"mass.{branch}": found.mass, f"place.{branch}": found.place}
+    others = {field.name: getattr(features, field.name) for field in fields(features)}
+    return named | {name: value for name, value in others.items() if isinstance(value, Tensor)}
+
+
+def _from_names(named: dict[str, Tensor]) -> tuple[Tensor, DeepFeatures]:
+    """The reverse of `_to_names`."""
+    count = sum(name.startswith("mass.") for name in named)
+    found = [Found(named.pop(f"mass.{branch}"), named.pop(f"place.{branch}")) for branch in range(count)]
+    prediction = named.pop("prediction")
+    return prediction, DeepFeatures(found=found, **named)

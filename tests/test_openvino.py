@@ -1,0 +1,116 @@
+"""DNet by OpenVINO: the same frames, one graph for all animations of a kind, and a way back."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from durian.errors import DurianError
+from durian.pipeline import AnimationOptions, DurianPipeline
+from durian.portrait.inputs import AnimationInputs
+from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference
+
+openvino = pytest.importorskip("openvino")
+
+
+def tiny_pipeline(seed: int = 0) -> DurianPipeline:
+    preset = tiny_preset()
+    scheduler = DDIMScheduler(**preset.scheduler)
+    return DurianPipeline(tiny_networks(seed=seed), scheduler, preset.size, preset.sampling_steps)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("graphs")
+
+
+def latents(pipeline: DurianPipeline, inputs: AnimationInputs, **options: object) -> Tensor:
+    chosen = AnimationOptions(**options)  # ty: ignore[missing-typed-dict-key]
+    made = pipeline.latents_iter(inputs.portrait, inputs.attributes, inputs.keypoints, **chosen)
+    return torch.cat(list(made), 2)
+
+
+def converted(cache: Path, dtype: torch.dtype = torch.float32, seed: int = 0) -> DurianPipeline:
+    pipeline = tiny_pipeline(seed)
+    pipeline.use_openvino(dtype, cache)
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("attributes", "options"),
+    [
+        (("hair",), {}),
+        (("hair",), {"portrait_scale": 1.2, "attribute_scale": 1.5}),
+        (("hair",), {"num_inference_steps": 4, "cache_interval": 2}),
+        (("hair", "hat"), {}),
+        (("hair",), {"interpolate_to": {"hair": tiny_reference(7)}}),
+    ],
+    ids=["plain", "guided", "deep features reused", "two attributes", "interpolated"],
+)
+def test_the_latents_are_those_of_pytorch(cache, attributes, options):
+    inputs = tiny_inputs(3, attributes)
+    wanted = latents(tiny_pipeline(), inputs, **options)
+    made = latents(converted(cache), inputs, **options)
+    assert wanted.std() > 0.1
+    torch.testing.assert_close(made, wanted, atol=2e-4, rtol=2e-4)
+
+
+def test_a_graph_serves_references_of_any_number_of_tokens_and_later_pipelines(cache, monkeypatch):
+    inputs = tiny_inputs(3)
+    latents(converted(cache), inputs)
+    graphs = sorted(cache.iterdir())
+    hair = inputs.attributes["hair"]
+    mask = hair.mask.copy()
+    mask[:, 20:] = 0  # fewer tokens are visible
+    other = dataclasses.replace(inputs, attributes={"hair": dataclasses.replace(hair, mask=mask)})
+    wanted = latents(tiny_pipeline(), other)
+
+    def convert(*args: object, **kwargs: object) -> None:
+        raise AssertionError("it is there already")
+
+    monkeypatch.setattr(openvino, "convert_model", convert)
+    made = latents(converted(cache), other)
+    torch.testing.assert_close(made, wanted, atol=2e-4, rtol=2e-4)
+    assert sorted(cache.iterdir()) == graphs
+
+
+def test_other_weights_have_a_graph_of_their_own(cache):
+    inputs = tiny_inputs(3)
+    latents(converted(cache), inputs)
+    graphs = len(list(cache.iterdir()))
+    made = latents(converted(cache, seed=5), inputs)
+    assert len(list(cache.iterdir())) == graphs + 1
+    torch.testing.assert_close(made, latents(tiny_pipeline(5), inputs), atol=2e-4, rtol=2e-4)
+
+
+def test_half_precision_is_near(cache):
+    inputs = tiny_inputs(3)
+    wanted = latents(tiny_pipeline(), inputs)
+    made = latents(converted(cache, torch.bfloat16), inputs)
+    assert (made - wanted).abs().mean() < 0.05 * wanted.std()
+
+
+def test_what_cannot_be_converted_runs_as_it_is(tmp_path, monkeypatch):
+    def convert(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("no such operation\nmore of it")
+
+    monkeypatch.setattr(openvino, "convert_model", convert)
+    inputs = tiny_inputs(3)
+    pipeline = converted(tmp_path)
+    with pytest.warns(UserWarning, match=r"cannot run the network \(no such operation\)"):
+        made = latents(pipeline, inputs)
+    np.testing.assert_array_equal(made, latents(tiny_pipeline(), inputs))
+    assert not list(tmp_path.iterdir())
+
+
+def test_networks_in_half_precision_are_refused(cache):
+    pipeline = tiny_pipeline()
+    pipeline.networks.lower_precision(torch.bfloat16)
+    with pytest.raises(DurianError, match="single precision"):
+        pipeline.use_openvino(cache=cache)
