@@ -20,9 +20,16 @@ openvino = pytest.importorskip("openvino")
 
 
 def tiny_pipeline(seed: int = 0) -> DurianPipeline:
-    preset = tiny_preset()
+    """With a level less, as each layer takes time to convert."""
+    shape = {
+        "block_out_channels": (8, 16),
+        "down_blocks": ("CrossAttnDownBlock",) * 2,
+        "up_blocks": ("CrossAttnUpBlock", "UpBlock"),
+        "num_attention_heads": (2, 2),
+    }
+    preset = tiny_preset(unet=shape)
     scheduler = DDIMScheduler(**preset.scheduler)
-    return DurianPipeline(tiny_networks(seed=seed), scheduler, preset.size, preset.sampling_steps)
+    return DurianPipeline(tiny_networks(seed=seed, unet=shape), scheduler, preset.size, preset.sampling_steps)
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +52,12 @@ def converted(cache: Path, dtype: torch.dtype = torch.float32, seed: int = 0) ->
 @pytest.mark.parametrize(
     ("attributes", "options"),
     [
-        (("hair",), {}),
         (("hair",), {"portrait_scale": 1.2, "attribute_scale": 1.5}),
         (("hair",), {"num_inference_steps": 4, "cache_interval": 2}),
         (("hair", "hat"), {}),
         (("hair",), {"interpolate_to": {"hair": tiny_reference(7)}}),
     ],
-    ids=["plain", "guided", "deep features reused", "two attributes", "interpolated"],
+    ids=["guided", "deep features reused", "two attributes", "interpolated"],
 )
 def test_the_latents_are_those_of_pytorch(cache, attributes, options):
     inputs = tiny_inputs(3, attributes)
@@ -80,13 +86,16 @@ def test_a_graph_serves_references_of_any_number_of_tokens_and_later_pipelines(c
     assert sorted(cache.iterdir()) == graphs
 
 
-def test_other_weights_have_a_graph_of_their_own(cache):
+def test_other_weights_do_not_take_the_same_graph(cache, monkeypatch):
     inputs = tiny_inputs(3)
     latents(converted(cache), inputs)
-    graphs = len(list(cache.iterdir()))
-    made = latents(converted(cache, seed=5), inputs)
-    assert len(list(cache.iterdir())) == graphs + 1
-    torch.testing.assert_close(made, latents(tiny_pipeline(5), inputs), atol=2e-4, rtol=2e-4)
+
+    def convert(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("it is asked for")
+
+    monkeypatch.setattr(openvino, "convert_model", convert)
+    with pytest.warns(UserWarning, match="it is asked for"):
+        latents(converted(cache, seed=5), inputs)
 
 
 def test_half_precision_is_near(cache):

@@ -38,6 +38,7 @@ def tiny_unet() -> UNet2DConditionModel:
 def tiny_preset(
     reference_net: Mapping[str, object] | None = None,
     joint_references: bool = False,
+    unet: Mapping[str, object] | None = None,
     **denoising_unet: object,
 ) -> Preset:
     """`mini` made tiny: 32×32 images, 8×8 latents, attention from 8×8 on."""
@@ -51,6 +52,7 @@ def tiny_preset(
             "norm_num_groups": 4,
             "cross_attention_dim": 16,
             "num_attention_heads": (2, 2, 2),
+            **(unet or {}),
         },
         keypoint_guider={"out_channels": 8, "block_out_channels": (8, 8), "fold": 2},
         denoising_unet={**MINI.denoising_unet, **denoising_unet},
