@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +86,21 @@ def test_a_graph_serves_references_of_any_number_of_tokens_and_later_pipelines(c
     monkeypatch.setattr(openvino, "convert_model", convert)
     made = latents(converted(cache), other)
     torch.testing.assert_close(made, wanted, atol=2e-4, rtol=2e-4)
+    assert sorted(cache.iterdir()) == graphs
+
+
+def test_another_process_finds_the_graph(cache):
+    latents(converted(cache), tiny_inputs(3))
+    graphs = sorted(cache.iterdir())
+    code = (
+        "from pathlib import Path\n"
+        "from test_openvino import *\n"
+        f"latents(converted(Path({str(cache)!r})), tiny_inputs(3))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "cannot run the network" not in done.stderr
     assert sorted(cache.iterdir()) == graphs
 
 

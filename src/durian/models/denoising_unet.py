@@ -433,7 +433,7 @@ def _in_one_piece(
     layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]
 ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
     """Diffusers turns the axes of what it gives the first layer of a motion module, and a linear layer takes
-    tokens that do not lie in one piece as many small products, which on a CPU is a twelfth of DNet's time."""
+    tokens that do not lie in one piece as many small products, which on a CPU is slow."""
     named = {name: each.contiguous() for name, each in kwargs.items()}
     return tuple(each.contiguous() for each in args), named
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import durian.models
 from durian.errors import DurianError
 from durian.files import replacing
-from durian.models.denoising_unet import DeepFeatures
+from durian.models.denoising_unet import DeepFeatures, DenoisingUNet, own_config
 from durian.models.networks import Networks
 from durian.models.reference_copy import Found
 from durian.models.spatial_attention import References
@@ -121,7 +121,7 @@ class OpenVINOPredict:
             [min(side, 2) if axis == axes.get(index) else side for axis, side in enumerate(tensor.shape)]
             for index, tensor in enumerate(tensors)
         ]
-        config = dict(self._networks.denoising_unet.config)
+        config = own_config(DenoisingUNet, self._networks.denoising_unet.config)
         told = (self._weights, config, repr(asked), fixed, torch.__version__, openvino.__version__)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
 
