@@ -14,12 +14,13 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+import durian.pipeline.converted as converted_module
 from durian.errors import DurianError
 from durian.pipeline import AnimationOptions, DurianPipeline
 from durian.portrait.inputs import AnimationInputs
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference
 
-openvino = pytest.importorskip("openvino")
+pytest.importorskip("openvino")
 
 
 def tiny_pipeline(seed: int = 0) -> DurianPipeline:
@@ -80,10 +81,10 @@ def test_a_graph_serves_references_of_any_number_of_tokens_and_later_pipelines(c
     other = dataclasses.replace(inputs, attributes={"hair": dataclasses.replace(hair, mask=mask)})
     wanted = latents(tiny_pipeline(), other)
 
-    def convert(*args: object, **kwargs: object) -> None:
+    def convert(exported: object) -> None:
         raise AssertionError("it is there already")
 
-    monkeypatch.setattr(openvino, "convert_model", convert)
+    monkeypatch.setattr(converted_module, "_from_exported", convert)
     made = latents(converted(cache), other)
     torch.testing.assert_close(made, wanted, atol=2e-4, rtol=2e-4)
     assert sorted(cache.iterdir()) == graphs
@@ -108,10 +109,10 @@ def test_other_weights_do_not_take_the_same_graph(cache, monkeypatch):
     inputs = tiny_inputs(3)
     latents(converted(cache), inputs)
 
-    def convert(*args: object, **kwargs: object) -> None:
+    def convert(exported: object) -> None:
         raise RuntimeError("it is asked for")
 
-    monkeypatch.setattr(openvino, "convert_model", convert)
+    monkeypatch.setattr(converted_module, "_from_exported", convert)
     with pytest.warns(UserWarning, match="it is asked for"):
         latents(converted(cache, seed=5), inputs)
 
@@ -124,16 +125,30 @@ def test_half_precision_is_near(cache):
 
 
 def test_what_cannot_be_converted_runs_as_it_is(tmp_path, monkeypatch):
-    def convert(*args: object, **kwargs: object) -> None:
+    def convert(exported: object) -> None:
         raise RuntimeError("no such operation\nmore of it")
 
-    monkeypatch.setattr(openvino, "convert_model", convert)
+    monkeypatch.setattr(converted_module, "_from_exported", convert)
     inputs = tiny_inputs(3)
     pipeline = converted(tmp_path)
     with pytest.warns(UserWarning, match=r"cannot run the network \(no such operation\)"):
         made = latents(pipeline, inputs)
     np.testing.assert_array_equal(made, latents(tiny_pipeline(), inputs))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_no_end(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    inputs = tiny_inputs(3)
+    with pytest.warns(UserWarning, match="cannot run the network"):
+        made = latents(converted(file), inputs)
+    np.testing.assert_array_equal(made, latents(tiny_pipeline(), inputs))
+
+
+def test_an_unknown_precision_is_refused(cache):
+    with pytest.raises(DurianError, match="f32, bf16, f16"):
+        tiny_pipeline().use_openvino(torch.float64, cache)
 
 
 def test_networks_in_half_precision_are_refused(cache):

@@ -8,8 +8,11 @@ kept.
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +29,10 @@ from durian.models.reference_copy import Found
 from durian.models.spatial_attention import References
 
 if TYPE_CHECKING:
-    from openvino import InferRequest
+    from openvino import InferRequest, Model
 
 PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
-_GRAPH = "denoising_unet.xml"
+_GRAPH, _NAMES = "denoising_unet.xml", "outputs.json"
 _KEPT = 8  # three rows of guidance, each with and without deep features, and some to spare
 
 
@@ -38,7 +41,8 @@ class OpenVINOPredict:
 
     References of any number of tokens go through the same graph, of which there is one for each number of
     frames and of attributes, each kind of row of guidance, and calls that reuse deep features. Fitting it to
-    an animation's tokens takes two seconds. Where DNet cannot be converted it warns once and goes on without.
+    an animation's tokens takes two seconds. Where DNet cannot be converted, or a graph cannot be kept, it
+    warns once and goes on without.
 
     Args:
         networks: in single precision, on the CPU.
@@ -46,7 +50,7 @@ class OpenVINOPredict:
         cache: folder for graphs; the user's own cache if not given. It may be deleted at any time.
 
     Raises:
-        DurianError: OpenVINO is not installed, or the networks are not such.
+        DurianError: OpenVINO is not installed, the networks are not such, or it knows no such dtype.
     """
 
     def __init__(self, networks: Networks, dtype: torch.dtype = torch.float32, cache: Path | None = None):
@@ -61,6 +65,8 @@ class OpenVINOPredict:
             raise DurianError("OpenVINO is for CPUs: choose the device cpu, or go without it")
         if networks.working_dtype != torch.float32:
             raise DurianError("OpenVINO takes networks in single precision, and is told its own precision")
+        if dtype not in PRECISIONS:
+            raise DurianError(f"OpenVINO computes in {', '.join(PRECISIONS.values())}, not in {dtype}")
         self._networks = networks
         self._cache = cache or platformdirs.user_cache_path("durian") / "openvino"
         self._core = openvino.Core()
@@ -69,7 +75,7 @@ class OpenVINOPredict:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._requests: dict[tuple[str, tuple[torch.Size, ...]], InferRequest] = {}
+        self._requests: dict[tuple[str, tuple[torch.Size, ...]], tuple[InferRequest, list[str]]] = {}
         self._weights: str | None = None
         self._works = True
 
@@ -81,28 +87,30 @@ class OpenVINOPredict:
         key = repr(asked), tuple(tensor.shape for tensor in tensors)
         if key not in self._requests:
             try:
-                request = self._prepare(asked, tensors)
-            except RuntimeError as error:  # of either library
+                prepared = self._prepare(asked, tensors)
+            except (RuntimeError, OSError, DurianError) as error:  # of either library, or of the disk
                 self._works = False
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 warnings.warn(f"OpenVINO cannot run the network ({reason}): going on without", stacklevel=2)
                 return self._networks.predict(*args)
             if len(self._requests) >= _KEPT:
                 del self._requests[next(iter(self._requests))]
-            self._requests[key] = request
-        request = self._requests[key]
+            self._requests[key] = prepared
+        request, names = self._requests[key]
         results = request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
-        return _from_names({port.get_any_name(): torch.from_numpy(array) for port, array in results.items()})
+        return _from_names({name: torch.from_numpy(results[index]) for index, name in enumerate(names)})
 
-    def _prepare(self, asked: Any, tensors: list[Tensor]) -> InferRequest:
-        """A graph for such inputs, from the disk or made, fitted to their shapes."""
+    def _prepare(self, asked: Any, tensors: list[Tensor]) -> tuple[InferRequest, list[str]]:
+        """A graph for such inputs, from the disk or made, fitted to their shapes, and the names of what it
+        gives."""
         axes = _token_axes(asked)
         folder = self._cache / self._digest(asked, tensors, axes)
         if not (folder / _GRAPH).is_file():
             self._convert(asked, tensors, axes, folder)
         model = self._core.read_model(folder / _GRAPH)
         model.reshape(dict(zip(model.inputs, (list(tensor.shape) for tensor in tensors), strict=True)))
-        return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        return request, json.loads((folder / _NAMES).read_text())
 
     def _digest(self, asked: Any, tensors: list[Tensor], axes: Mapping[int, int]) -> str:
         """A name that no two different graphs share."""
@@ -133,18 +141,47 @@ class OpenVINOPredict:
         ]
         names: list[str] = []
         graph = _Graph(self._networks, asked, names)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quietly():
             # Copies, for of a tensor that comes in twice export makes one input.
             inputs = tuple(tensor.clone() for tensor in tensors)
             exported = torch.export.export(graph.eval(), inputs, dynamic_shapes=(tuple(free),), strict=False)
-            model = openvino.convert_model(exported)
-        for port, name in zip(model.outputs, dict.fromkeys(names), strict=True):
-            port.get_tensor().set_names({name})
+            model = _from_exported(exported)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(folder) as temporary:
-            temporary.mkdir()
-            openvino.save_model(model, temporary / _GRAPH, compress_to_fp16=False)
+        try:
+            with replacing(folder) as temporary:
+                temporary.mkdir()
+                openvino.save_model(model, temporary / _GRAPH, compress_to_fp16=False)
+                (temporary / _NAMES).write_text(json.dumps(list(dict.fromkeys(names))))
+        except DurianError:
+            if not (folder / _GRAPH).is_file():  # or another process was faster
+                raise
+
+
+@contextmanager
+def _quietly() -> Generator[None]:
+    """Without what both libraries say of each other's versions."""
+
+    def matters(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.WARNING
+
+    root = logging.getLogger()
+    root.addFilter(matters)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeFilter(matters)
+
+
+def _from_exported(exported: torch.export.ExportedProgram) -> Model:
+    """What `openvino.convert_model` gives, which tells its maker each time that it is used."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchFXPythonDecoder.from_exported_program(exported)  # must live until it is converted
+    return frontend.convert(frontend.load(decoder))
 
 
 class _Graph(nn.Module):
