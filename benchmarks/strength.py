@@ -8,6 +8,7 @@ CASES is what `durian synth cases --out CASES --split single --size 256` writes.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,10 @@ from durian.cli.progress import progress_bars
 from durian.evaluation.cases import case_trials
 from durian.evaluation.metrics import pixel_scores
 from durian.evaluation.temporal import Motion, temporal_scores
+from durian.evaluation.trial import Frames, Trial, TrialRef
 from durian.pipeline import DurianPipeline
 
+Animate = Callable[[Trial], Frames]
 METRICS = {"psnr": "PSNR, dB", "psnr_attribute": "in the attribute", "flicker": "flicker", "detail": "detail"}
 
 
@@ -34,22 +37,34 @@ def main(
 ) -> None:
     """Score a checkpoint at every strength."""
     pipeline = DurianPipeline.from_pretrained(checkpoint)
-    refs = case_trials(cases, splits=[split])[:limit]
-    rows: dict[float, list[dict[str, float | None]]] = defaultdict(list)
+
+    def at(each: float) -> Animate:
+        def animate(trial: Trial) -> Frames:
+            pipeline.detail_strength = each
+            return pipeline.animate(trial.request(pipeline.size).inputs)
+
+        return animate
+
+    ways = {f"{each:g}": at(each) for each in strength}
+    tabulate("strength", ways, case_trials(cases, splits=[split])[:limit])
+
+
+def tabulate(heading: str, ways: Mapping[str, Animate], refs: Sequence[TrialRef]) -> None:
+    """Print the mean scores of some ways to make frames, by name, over the same cases."""
+    rows: dict[str, list[dict[str, float | None]]] = defaultdict(list)
     with progress_bars() as report:
         for done, ref in enumerate(refs, start=1):
             trial = ref.load()
             assert trial.targets is not None
-            motion, inputs = Motion.of(trial.targets), trial.request(pipeline.size).inputs
-            for each in strength:
-                pipeline.detail_strength = each
-                frames = pipeline.animate(inputs)
-                rows[each].append({**pixel_scores(frames, trial), **temporal_scores(frames, trial, motion)})
+            motion = Motion.of(trial.targets)
+            for name, animate in ways.items():
+                frames = animate(trial)
+                rows[name].append({**pixel_scores(frames, trial), **temporal_scores(frames, trial, motion)})
             report("cases", done, len(refs))
-    table = Table("strength", *METRICS.values(), title=f"{len(refs)} cases")
-    for each, scores in rows.items():
+    table = Table(heading, *METRICS.values(), title=f"{len(refs)} cases")
+    for name, scores in rows.items():
         means = (np.mean([row[key] for row in scores if row[key] is not None]) for key in METRICS)
-        table.add_row(f"{each:g}", *(f"{mean:.3f}" for mean in means))
+        table.add_row(name, *(f"{mean:.3f}" for mean in means))
     Console().print(table)
 
 

@@ -15,12 +15,16 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 import durian.pipeline.converted as converted_module
+from durian.cli.options import Precision, load_pipeline
 from durian.errors import DurianError
 from durian.pipeline import AnimationOptions, DurianPipeline
 from durian.portrait.inputs import AnimationInputs
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference
 
 pytest.importorskip("openvino")
+
+# What goes on with PyTorch would be the same as PyTorch.
+pytestmark = pytest.mark.filterwarnings("error:OpenVINO cannot run")
 
 
 def tiny_pipeline(seed: int = 0) -> DurianPipeline:
@@ -156,3 +160,12 @@ def test_networks_in_half_precision_are_refused(cache):
     pipeline.networks.lower_precision(torch.bfloat16)
     with pytest.raises(DurianError, match="single precision"):
         pipeline.use_openvino(cache=cache)
+
+
+def test_of_the_precision_openvino_is_told_and_not_the_networks():
+    pipeline = load_pipeline("mini", None, Precision.bf16, False, True, None, True, None)
+    assert pipeline.dtype == torch.float32
+    assert isinstance(pipeline._predict, converted_module.OpenVINOPredict)
+    assert pipeline._predict._options["INFERENCE_PRECISION_HINT"] == "bf16"
+    with pytest.raises(DurianError, match="choose one of them"):
+        load_pipeline("mini", None, Precision.fp32, True, True, None, True, None)

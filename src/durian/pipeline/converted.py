@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import diffusers
 import torch
 from torch import Tensor, nn
 
@@ -130,7 +131,8 @@ class OpenVINOPredict:
             for index, tensor in enumerate(tensors)
         ]
         config = own_config(DenoisingUNet, self._networks.denoising_unet.config)
-        told = (self._weights, config, repr(asked), fixed, torch.__version__, openvino.__version__)
+        versions = torch.__version__, diffusers.__version__, openvino.__version__
+        told = (self._weights, config, repr(asked), fixed, versions)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
 
     def _convert(self, asked: Any, tensors: list[Tensor], axes: Mapping[int, int], folder: Path) -> None:
