@@ -77,7 +77,7 @@ def test_each_condition_of_guidance_is_one_that_training_showed(
     timestep = torch.tensor(700)
     conditioner = Conditioner(objective.networks.eval(), 32, inputs.portrait, inputs.attributes)
     images = draw_all(inputs.keypoints, 32)
-    frames = [conditioner.frame(*each) for each in zip(inputs.keypoints, images, strict=True)]
+    frames = list(conditioner.frames(inputs.keypoints, images, [1.0] * FRAMES))
     outputs = []
     # e(∅) + s_port (e(port) - e(∅)) + s_attr (e(port, attr) - e(port)) is a single term at these scales.
     for scales, kept in (((1, 1), (True, True)), ((1, 0), (True, False)), ((0, 0), (False, False))):

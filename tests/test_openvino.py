@@ -109,6 +109,44 @@ def test_another_process_finds_the_graph(cache):
     assert sorted(cache.iterdir()) == graphs
 
 
+def test_converting_says_nothing(tmp_path):
+    """Not even of the row without references, whose number of tokens no graph leaves free."""
+    code = (
+        "from pathlib import Path\n"
+        "from test_openvino import *\n"
+        "print('here', file=sys.stderr)\n"
+        f"pipeline = converted(Path({str(tmp_path)!r}))\n"
+        "latents(pipeline, tiny_inputs(3), portrait_scale=1.2, attribute_scale=1.5)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.split("here\n")[1] == ""
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_graphs_that_nobody_uses_are_cleared_away(tmp_path, monkeypatch):
+    monkeypatch.setattr(converted_module, "_KEPT_ON_DISK", 2)
+    for age in range(1, 4):
+        old = tmp_path / f"old{age}"
+        old.mkdir()
+        for name in ("denoising_unet.xml", "denoising_unet.bin", "outputs.json"):
+            (old / name).touch()
+        os.utime(old, (1e9 - age, 1e9 - age))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    latents(converted(tmp_path), tiny_inputs(3))
+    (new,) = {each.name for each in tmp_path.iterdir()} - {"old1", "mine"}
+    os.utime(tmp_path / "old1")
+    os.utime(tmp_path / new, (1e9, 1e9))
+    latents(converted(tmp_path), tiny_inputs(3))  # which makes it the newest
+    latents(converted(tmp_path), tiny_inputs(3), attribute_scale=1.5)
+    names = {each.name for each in tmp_path.iterdir()}
+    assert {new, "mine"} < names
+    assert "old1" not in names
+    assert len(names) == 3
+
+
 def test_other_weights_do_not_take_the_same_graph(cache, monkeypatch):
     inputs = tiny_inputs(3)
     latents(converted(cache), inputs)

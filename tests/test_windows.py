@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import pytest
 import torch
@@ -24,7 +25,8 @@ def windows(draw) -> Windows:
 @settings(max_examples=100, deadline=None)
 @given(frames=st.integers(0, 90), cut=windows(), data=st.data())
 def test_every_frame_comes_out_once_in_order_and_in_time(frames: int, cut: Windows, data):
-    shift = data.draw(st.integers(0, cut.stride))
+    grouped = data.draw(st.booleans())
+    shift = 0 if grouped else data.draw(st.integers(0, cut.stride))
     taken, seen = 0, []
 
     def source() -> Iterator[int]:
@@ -37,7 +39,8 @@ def test_every_frame_comes_out_once_in_order_and_in_time(frames: int, cut: Windo
         seen.append(list(window))
         return [torch.tensor(float(index)) for index in window]
 
-    for expected, (frame, result) in enumerate(slide(source(), process, cut, torch.lerp, shift)):
+    read = chain.from_iterable(cut.batches(source())) if grouped else source()
+    for expected, (frame, result) in enumerate(slide(read, process, cut, torch.lerp, shift)):
         assert frame == expected
         assert result.item() == pytest.approx(frame)  # the weights of a cross-fade sum to 1
         assert taken - 1 - frame <= cut.delay

@@ -99,40 +99,37 @@ class DetailNet(ModelMixin, ConfigMixin):
         frame = F.pixel_shuffle(latents, factor)
         base = enlarge(frame, scale)
         # What each copy would change.
-        change = (copies[:, :, :-1] - copies[:, :, -1:] * base[:, None]).flatten(1, 2)
-        small = F.avg_pool2d(change, scale)
+        change = copies[:, :, :-1] - copies[:, :, -1:] * base[:, None]
+        small = F.avg_pool2d(change.flatten(1, 2), scale)
         amount = F.avg_pool2d(copies[:, :, -1], scale)
         hidden = F.silu(self.conv_in(torch.cat([shares.clamp(min=-8) / 4, small, amount, frame], 1)))
         learned = self.config["strength"] * self.conv_out(F.silu(self.conv_mid(hidden)))
         logits, pixels = learned.split([self.bands * (heads + 1), 3 * scale**2], 1)
-        weights = _band_shares(shares, logits.unflatten(1, (self.bands, heads + 1)))
-        weights = F.interpolate(weights.flatten(1, 2), base.shape[2:], mode="bilinear", align_corners=False)
-        bands = torch.stack(_bands(change, small, scale), 1).unflatten(2, (heads, 3))
-        added = (weights.unflatten(1, (self.bands, heads, 1)) * bands).sum((1, 2))
+        finest, texture, coarse = _band_shares(shares, logits.unflatten(1, (self.bands, heads + 1)))
+
+        # What is added is the sum of three bands: `change` without `small`, `small` without `blurred`, and
+        # `blurred`, each by its own shares. All of it that the smaller size can hold is summed there.
+        blurred = F.interpolate(
+            F.avg_pool2d(small, _MIDDLE), small.shape[2:], mode="bilinear", align_corners=False
+        )
+        rest = (texture - finest).repeat_interleave(3, 1) * small
+        rest = rest + (coarse - texture).repeat_interleave(3, 1) * blurred
+        rest = rest.unflatten(1, (heads, 3)).sum(1)
+        finest = F.interpolate(finest, base.shape[2:], mode="bilinear", align_corners=False)
+        added = enlarge(rest, scale) + (finest[:, :, None] * change).sum(1)
         return F.pixel_unshuffle(base + added + _CALM * F.pixel_shuffle(pixels, scale), factor)
 
 
 def _band_shares(
     shares: Float[Tensor, "N heads+1 H W"], corrections: Float[Tensor, "N bands heads+1 H W"]
-) -> Float[Tensor, "N bands heads H W"]:
+) -> list[Float[Tensor, "N heads H W"]]:
     """Of each band, what is taken from each head's copy."""
     copied = shares[:, :-1].log_softmax(1)
     logits = [shares + corrections[:, 0]]
     for band, more in enumerate(_KEPT, start=1):
         kept = torch.full_like(shares[:, -1:], more)
         logits.append(torch.cat([copied, kept], 1) + corrections[:, band])
-    return torch.stack([each.softmax(1)[:, :-1] for each in logits], 1)
-
-
-def _bands(
-    change: Float[Tensor, "N c H W"], small: Float[Tensor, "N c h w"], scale: int
-) -> tuple[Float[Tensor, "N c H W"], Float[Tensor, "N c H W"], Float[Tensor, "N c H W"]]:
-    """`change` apart into what is too fine for the smaller size, texture, and what is coarser."""
-    coarse = F.interpolate(
-        F.avg_pool2d(small, _MIDDLE), small.shape[2:], mode="bilinear", align_corners=False
-    )
-    middle, coarse = enlarge(small - coarse, scale), enlarge(coarse, scale)
-    return change - middle - coarse, middle, coarse
+    return [each.softmax(1)[:, :-1] for each in logits]
 
 
 def enlarge(images: Float[Tensor, "N c h w"], scale: int) -> Float[Tensor, "N c H W"]:

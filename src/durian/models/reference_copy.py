@@ -300,7 +300,9 @@ class ReferenceCopy(nn.Module):
         mine = F.one_hot(source.owner.long(), references).to(query)
         # What a token adds for its own reference: 1 and its place.
         about = F.pad(source.places, (1, 0), value=1.0)[:, :, None] * mine[:, :, None]
-        value = F.pad(about.flatten(2), (0, max(0, self.head_dim - 3 * references), 0, 1))
+        # PyTorch's fused kernels want values as wide as keys.
+        unused = 0 if torch.compiler.is_exporting() else max(0, self.head_dim - 3 * references)
+        value = F.pad(about.flatten(2), (0, unused, 0, 1))
         value = value[:, None].expand(-1, self.heads, -1, -1)
         bias = None
         if source.bias is not None:
@@ -370,13 +372,10 @@ def fetch_pixels(found: Found, images: Sequence[Float[Tensor, "B c H W"]]) -> Fl
     frames = len(found.mass) // batch
     # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
     flow = found.place - cell_centres(*found.mass.shape[3:], found.place)
-    up = F.interpolate(
-        torch.cat([flow.flatten(1, 3), found.mass.flatten(1, 2)], 1),
-        size,
-        mode="bilinear",
-        align_corners=False,
+    flow, weight = (
+        F.interpolate(each.flatten(1, -3), size, mode="bilinear", align_corners=False)
+        for each in (flow, found.mass)
     )
-    flow, weight = up.split([2 * heads * references, heads * references], 1)
     grid = flow.unflatten(1, (heads, references, 2)) + cell_centres(*size, flow)
     weight = weight.unflatten(1, (heads, references))
     copies = grid.new_zeros(())

@@ -10,15 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
+import torch.nn.functional as F
+from diffusers.models.activations import GEGLU
 from torch import Tensor, nn
 
 import durian.models
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 _GRAPH, _NAMES = "denoising_unet.xml", "outputs.json"
 _KEPT = 8  # three rows of guidance, each with and without deep features, and some to spare
+_KEPT_ON_DISK = 16
 
 
 class OpenVINOPredict:
@@ -48,7 +54,8 @@ class OpenVINOPredict:
     Args:
         networks: in single precision, on the CPU.
         dtype: of OpenVINO's computation; what goes in and out stays in single precision.
-        cache: folder for graphs; the user's own cache if not given. It may be deleted at any time.
+        cache: folder for graphs; the user's own cache if not given. The sixteen used last are kept, and it
+            may be deleted at any time.
 
     Raises:
         DurianError: OpenVINO is not installed, the networks are not such, or it knows no such dtype.
@@ -108,10 +115,22 @@ class OpenVINOPredict:
         folder = self._cache / self._digest(asked, tensors, axes)
         if not (folder / _GRAPH).is_file():
             self._convert(asked, tensors, axes, folder)
+            self._remove_old()
+        with suppress(OSError):  # somebody else's folder, perhaps
+            os.utime(folder)
         model = self._core.read_model(folder / _GRAPH)
         model.reshape(dict(zip(model.inputs, (list(tensor.shape) for tensor in tensors), strict=True)))
         request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
         return request, json.loads((folder / _NAMES).read_text())
+
+    def _remove_old(self) -> None:
+        """Graphs of earlier versions and rare ones, which nobody else would clear away."""
+        with suppress(OSError):  # or another process removes the same
+            graphs = [
+                names.parent for names in self._cache.glob(f"*/{_NAMES}") if (names.parent / _GRAPH).is_file()
+            ]
+            for folder in sorted(graphs, key=lambda folder: folder.stat().st_mtime)[:-_KEPT_ON_DISK]:
+                shutil.rmtree(folder)
 
     def _digest(self, asked: Any, tensors: list[Tensor], axes: Mapping[int, int]) -> str:
         """A name that no two different graphs share."""
@@ -122,7 +141,7 @@ class OpenVINOPredict:
             for name, value in self._networks.denoising_unet.state_dict().items():
                 weights.update(name.encode())
                 weights.update(value.contiguous().numpy().data)
-            for file in sorted(Path(durian.models.__path__[0]).glob("*.py")):
+            for file in (Path(__file__), *sorted(Path(durian.models.__path__[0]).glob("*.py"))):
                 weights.update(file.read_bytes())
             self._weights = weights.hexdigest()
         # A graph of no token, or of one, is another one.
@@ -138,8 +157,10 @@ class OpenVINOPredict:
     def _convert(self, asked: Any, tensors: list[Tensor], axes: Mapping[int, int], folder: Path) -> None:
         import openvino
 
-        free = [
-            {axes[index]: torch.export.Dim.AUTO} if index in axes else None for index in range(len(tensors))
+        sides = {index: tensors[index].shape[axis] for index, axis in axes.items()}
+        free = [  # but no token, or one, which export takes for fixed
+            {axes[index]: torch.export.Dim.AUTO} if sides.get(index, 0) > 1 else None
+            for index in range(len(tensors))
         ]
         names: list[str] = []
         graph = _Graph(self._networks, asked, names)
@@ -196,8 +217,8 @@ class _Graph(nn.Module):
 
     def __init__(self, networks: Networks, asked: Any, names: list[str]):
         super().__init__()
-        self.denoising_unet = networks.denoising_unet  # whose parameters are then this module's
-        self._predict, self._asked = networks.predict, asked
+        self.denoising_unet = _with_gates_apart(networks.denoising_unet)
+        self._predict, self._asked = networks.with_denoising_unet(self.denoising_unet).predict, asked
         self._note = names.append  # export takes back what a module's own attributes are set to
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -205,6 +226,30 @@ class _Graph(nn.Module):
         for name in named:
             self._note(name)
         return tuple(named.values())
+
+
+class _GatesApart(nn.Module):
+    """Diffusers' GEGLU as two linear layers, since cutting what one of them gives in two is a copy."""
+
+    def __init__(self, whole: GEGLU):
+        super().__init__()
+        self.value, self.gate = (nn.Linear(1, 1) for _ in range(2))
+        for index, part in enumerate((self.value, self.gate)):
+            for name, parameter in whole.proj.named_parameters():
+                setattr(part, name, nn.Parameter(parameter.chunk(2)[index]))
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.value(hidden_states) * F.gelu(self.gate(hidden_states))
+
+
+def _with_gates_apart(network: DenoisingUNet) -> DenoisingUNet:
+    """A copy of DNet that gives the same."""
+    copied = deepcopy(network)
+    for module in list(copied.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, GEGLU):
+                setattr(module, name, _GatesApart(child))
+    return copied
 
 
 @dataclass(frozen=True)

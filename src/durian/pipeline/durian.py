@@ -363,14 +363,16 @@ class DurianPipeline:
             guided = guidance.holds(max(done, 0))
             return conditioner.predict(latents, timestep, frames, guidance, guided, deep)
 
+        cut = (windows or Windows()).within(self.networks.denoising_unet.config["motion_max_seq_length"])
+
         def conditions() -> Iterator[FrameConditions]:
             alphas = interpolation if isinstance(interpolation, Iterable) else repeat(interpolation)
-            if keypoint_images is None:
-                for points, alpha in zip(keypoints, alphas, strict=False):
-                    yield conditioner.frame(points, self.draw_keypoints(points), float(alpha))
-            else:
-                for points, alpha, image in zip(keypoints, alphas, keypoint_images, strict=False):
-                    yield conditioner.frame(points, image, float(alpha))
+            images = repeat(None) if keypoint_images is None else keypoint_images
+            for group in cut.batches(zip(keypoints, images, alphas, strict=False)):
+                read, given, weights = zip(*group, strict=True)
+                pairs = zip(read, given, strict=True)
+                drawn = [self.draw_keypoints(each) if image is None else image for each, image in pairs]
+                yield from conditioner.frames(np.stack(read), np.stack(drawn), [*map(float, weights)])
 
         noise = self._noise(options.get("seed", 0), conditioner.latent_size)
         larger = self.networks.detail_net is not None
@@ -379,7 +381,7 @@ class DurianPipeline:
             denoise,
             self.scheduler,
             steps,
-            (windows or Windows()).within(self.networks.denoising_unet.config["motion_max_seq_length"]),
+            cut,
             None if progress is None else map(progress, count(1)).__next__,
             interval,
             keep_deep=larger,

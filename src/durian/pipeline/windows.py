@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from durian.errors import DurianError
@@ -53,6 +54,14 @@ class Windows:
             return self
         fade = min(self.fade, length // 2)
         return Windows(length, min(self.stride, length - fade), fade, self.grows)
+
+    def batches(self, frames: Iterable[T]) -> Iterator[list[T]]:
+        """Frames in the groups in which the windows need them, so that none is waited for."""
+        frames = iter(frames)
+        group = list(islice(frames, self.stride if self.grows else self.length))
+        while group:
+            yield group
+            group = list(islice(frames, self.stride))
 
     def count(self, frames: int, shift: int = 0) -> int:
         """Number of windows of a video of so many frames."""
