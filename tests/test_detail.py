@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from durian.errors import DurianError
 from durian.models import DetailNet, Networks
 from durian.models.denoising_unet import DeepFeatures
-from durian.models.detail_net import enlarge
 from durian.models.positions import cell_centres
 from durian.models.reference_copy import Found, ReferenceCopy, fetch_pixels
+from durian.models.resizing import enlarge, spread
 from durian.models.spatial_attention import References
 from durian.pipeline import DurianPipeline
 from durian.pipeline.windows import Windows
@@ -81,6 +81,16 @@ def test_enlarging_is_bicubic(scale: int):
     images = torch.randn(2, 3, 9, 7)
     wanted = F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
     torch.testing.assert_close(enlarge(images, scale), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("size", [(9, 7), (18, 14), (40, 30), (5, 4)])
+def test_spreading_is_bilinear(size: tuple[int, int], autocast: bool):
+    maps = torch.randn(2, 3, 4, 9, 7)
+    wanted = F.interpolate(maps.flatten(0, 1), size, mode="bilinear", align_corners=False)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        made = spread(maps, size)
+    torch.testing.assert_close(made, wanted.unflatten(0, (2, 3)), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("head", range(4))

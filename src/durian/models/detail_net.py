@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from durian.models.reference_copy import Found
+from durian.models.resizing import enlarge, spread
 
 _CALM = 0.1  # see `durian.models.reference_copy`
 _MIDDLE = 4  # pixels of the smaller frame: what is coarser than that is no texture
@@ -109,13 +110,11 @@ class DetailNet(ModelMixin, ConfigMixin):
 
         # What is added is the sum of three bands: `change` without `small`, `small` without `blurred`, and
         # `blurred`, each by its own shares. All of it that the smaller size can hold is summed there.
-        blurred = F.interpolate(
-            F.avg_pool2d(small, _MIDDLE), small.shape[2:], mode="bilinear", align_corners=False
-        )
+        blurred = spread(F.avg_pool2d(small, _MIDDLE), small.shape[2:])
         rest = (texture - finest).repeat_interleave(3, 1) * small
         rest = rest + (coarse - texture).repeat_interleave(3, 1) * blurred
         rest = rest.unflatten(1, (heads, 3)).sum(1)
-        finest = F.interpolate(finest, base.shape[2:], mode="bilinear", align_corners=False)
+        finest = spread(finest, base.shape[2:])
         added = enlarge(rest, scale) + (finest[:, :, None] * change).sum(1)
         return F.pixel_unshuffle(base + added + _CALM * F.pixel_shuffle(pixels, scale), factor)
 
@@ -130,24 +129,3 @@ def _band_shares(
         kept = torch.full_like(shares[:, -1:], more)
         logits.append(torch.cat([copied, kept], 1) + corrections[:, band])
     return [each.softmax(1)[:, :-1] for each in logits]
-
-
-def enlarge(images: Float[Tensor, "N c h w"], scale: int) -> Float[Tensor, "N c H W"]:
-    """Bicubic, `scale` times as large: what `F.interpolate` gives, as a convolution, which on a CPU takes a
-    sixth of its time."""
-    channels, size = images.shape[1], images.shape[2:]
-    padded = F.pad(images, (2, 2, 2, 2), mode="replicate").flatten(0, 1)[:, None]
-    phases = F.conv2d(padded, _cubic_kernel(scale, images))
-    large = F.pixel_shuffle(phases, scale)
-    return large.view(-1, channels, size[0] * scale, size[1] * scale)
-
-
-def _cubic_kernel(scale: int, like: Tensor) -> Float[Tensor, "s*s 1 5 5"]:
-    """How much each of five neighbours counts, on either axis, in each part of a pixel (Keys, 1981)."""
-    middle = (torch.arange(scale) + 0.5) / scale - 0.5
-    away = (torch.arange(-2, 3) - middle[:, None]).abs()
-    sharp = -0.75  # as everywhere in torch
-    near = (sharp + 2) * away**3 - (sharp + 3) * away**2 + 1
-    far = sharp * (away**3 - 5 * away**2 + 8 * away - 4)
-    weights = torch.where(away <= 1, near, torch.where(away < 2, far, 0.0))
-    return torch.einsum("ai,bj->abij", weights, weights).reshape(scale**2, 1, 5, 5).to(like)

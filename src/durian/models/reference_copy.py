@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from durian.models.position_kernel import init_position_kernel
 from durian.models.positions import IMAGE, KINDS, cell_centres, shift_positions
+from durian.models.resizing import spread
 
 _CALM = 0.1
 """Layers that start at zero and end in pixels or places would take strides of what Adam calls small."""
@@ -368,16 +369,12 @@ def fetch_pixels(found: Found, images: Sequence[Float[Tensor, "B c H W"]]) -> Fl
             may be any.
     """
     batch, size = len(images[0]), images[0].shape[2:]
-    heads, references = found.mass.shape[1:3]
+    heads = found.mass.shape[1]
     frames = len(found.mass) // batch
     # Flow, not places, is interpolated between cells: so a picture at rest is copied exactly.
     flow = found.place - cell_centres(*found.mass.shape[3:], found.place)
-    flow, weight = (
-        F.interpolate(each.flatten(1, -3), size, mode="bilinear", align_corners=False)
-        for each in (flow, found.mass)
-    )
-    grid = flow.unflatten(1, (heads, references, 2)) + cell_centres(*size, flow)
-    weight = weight.unflatten(1, (heads, references))
+    grid = spread(flow, size) + cell_centres(*size, flow)
+    weight = spread(found.mass, size)
     copies = grid.new_zeros(())
     for index, image in enumerate(images):
         # (B, F·heads·H, W, 2): one call for all frames and heads
@@ -394,8 +391,7 @@ def relight(
     """Copies in the light of the frame, as far as the network has learned it (`ReferenceCopy.tones`)."""
     if tones is None:
         return copies
-    flat = F.interpolate(tones.flatten(1, 3), copies.shape[3:], mode="bilinear", align_corners=False)
-    gain, shift = flat.unflatten(1, tones.shape[1:4]).unbind(2)
+    gain, shift = spread(tones, copies.shape[3:]).unbind(2)
     colours, amount = copies[:, :, :-1], copies[:, :, -1:]
     return torch.cat([colours * (1 + gain) + amount * shift, amount], 2)
 
