@@ -19,7 +19,7 @@ from durian.cli.options import Precision, load_pipeline
 from durian.errors import DurianError
 from durian.pipeline import AnimationOptions, DurianPipeline
 from durian.portrait.inputs import AnimationInputs
-from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference
+from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset, tiny_reference
 
 pytest.importorskip("openvino")
 
@@ -28,16 +28,10 @@ pytestmark = pytest.mark.filterwarnings("error:OpenVINO cannot run")
 
 
 def tiny_pipeline(seed: int = 0) -> DurianPipeline:
-    """With a level less, as each layer takes time to convert."""
-    shape = {
-        "block_out_channels": (8, 16),
-        "down_blocks": ("CrossAttnDownBlock",) * 2,
-        "up_blocks": ("CrossAttnUpBlock", "UpBlock"),
-        "num_attention_heads": (2, 2),
-    }
-    preset = tiny_preset(unet=shape)
+    preset = tiny_preset(unet=TWO_LEVELS)
     scheduler = DDIMScheduler(**preset.scheduler)
-    return DurianPipeline(tiny_networks(seed=seed, unet=shape), scheduler, preset.size, preset.sampling_steps)
+    networks = tiny_networks(seed=seed, unet=TWO_LEVELS)
+    return DurianPipeline(networks, scheduler, preset.size, preset.sampling_steps)
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,15 @@ def tiny_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(**UNET).eval()
 
 
+TWO_LEVELS = {
+    "block_out_channels": (8, 16),
+    "down_blocks": ("CrossAttnDownBlock",) * 2,
+    "up_blocks": ("CrossAttnUpBlock", "UpBlock"),
+    "num_attention_heads": (2, 2),
+}
+"""A `unet` of `tiny_preset` with a level less, for what takes its time over each layer."""
+
+
 def tiny_preset(
     reference_net: Mapping[str, object] | None = None,
     joint_references: bool = False,

@@ -21,11 +21,14 @@ class CompiledPredict:
     (docs/speed.md); a video has one shape, one more for each kind of row that guidance needs, and
     as many again for calls that reuse deep features. Where
     nothing can be compiled (no C++ compiler, no Triton) it warns once and goes on uncompiled.
+
+    Args:
+        backend: one of `torch.compile`'s.
     """
 
-    def __init__(self, networks: Networks):
+    def __init__(self, networks: Networks, backend: str = "inductor"):
         self._plain = networks.predict
-        self._compiled = torch.compile(networks.predict, dynamic=False)
+        self._compiled = torch.compile(networks.predict, dynamic=False, backend=backend)
         self._works = True
 
     def __call__(self, *args: Any) -> tuple[Tensor, DeepFeatures]:
@@ -35,6 +38,7 @@ class CompiledPredict:
             return self._compiled(*args)
         except (TorchDynamoException, InductorError) as error:
             self._works = False
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            cause = getattr(error, "inner_exception", error)  # else the first line says no more than that
+            reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
             warnings.warn(f"the network cannot be compiled here ({reason}): going on without", stacklevel=2)
             return self._plain(*args)

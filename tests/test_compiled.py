@@ -1,0 +1,67 @@
+"""DNet compiled: the same frames from one graph for each kind of row, and a way back.
+
+By `torch.compile`'s front alone, which is what may break on our code; its compiler takes minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+from torch._dynamo.testing import CompileCounter
+
+from durian.pipeline import AnimationOptions, DurianPipeline
+from durian.pipeline.compiled import CompiledPredict
+from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def tiny_pipeline() -> DurianPipeline:
+    preset = tiny_preset(unet=TWO_LEVELS)
+    networks = tiny_networks(unet=TWO_LEVELS)
+    return DurianPipeline(networks, DDIMScheduler(**preset.scheduler), preset.size, 1)
+
+
+def latents(pipeline: DurianPipeline, frames: int, **options: object) -> Tensor:
+    inputs = tiny_inputs(frames)
+    chosen = AnimationOptions(**options)  # ty: ignore[missing-typed-dict-key]
+    made = pipeline.latents_iter(inputs.portrait, inputs.attributes, inputs.keypoints, **chosen)
+    return torch.cat(list(made), 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "graphs"),
+    [
+        ({"portrait_scale": 1.2, "attribute_scale": 1.5}, 3),
+        ({"num_inference_steps": 4, "cache_interval": 2}, 2),
+    ],
+    ids=["guided", "deep features reused"],
+)
+def test_the_latents_are_the_same_from_one_graph_for_each_kind_of_call(options, graphs: int):
+    pipeline, counter = tiny_pipeline(), CompileCounter()
+    wanted = latents(pipeline, 28, **options)  # two windows
+    pipeline._predict = CompiledPredict(pipeline.networks, backend=counter)
+    torch.testing.assert_close(latents(pipeline, 28, **options), wanted, atol=1e-4, rtol=1e-4)
+    assert counter.frame_count == graphs
+
+
+def test_where_nothing_can_be_compiled_it_goes_on_without():
+    def broken(graph: object, inputs: object) -> object:
+        raise OSError("no compiler is to be found")
+
+    pipeline = tiny_pipeline()
+    wanted = latents(pipeline, 3, num_inference_steps=2)
+    pipeline._predict = CompiledPredict(pipeline.networks, backend=broken)
+    with pytest.warns(UserWarning, match="no compiler is to be found") as warned:
+        made = latents(pipeline, 3, num_inference_steps=2)
+    assert torch.equal(made, wanted)
+    assert sum("cannot be compiled" in str(each.message) for each in warned) == 1
