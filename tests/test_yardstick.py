@@ -44,3 +44,17 @@ def test_the_peers_scheme_makes_the_same_frames(
     torch.testing.assert_close(torch.cat(ours, 2), theirs, atol=1e-3, rtol=0)
     pixels = pipeline.animate(inputs, num_inference_steps=steps, seed=3, **given)
     assert np.abs(pixels.astype(int) - other.decode(theirs)).max() <= 1
+
+
+@pytest.mark.parametrize("model", ["mini", "sd15"])
+def test_products_are_counted_on_paper(model: str, capsys):
+    arithmetic = pytest.importorskip("arithmetic")
+    arithmetic.main(arithmetic.Model(model), steps=4, cache_interval=2)
+    lines = [line.rsplit(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:-1]]
+    counted = {name.strip(): float(value) for name, value, unit in lines}
+    full, outer = (
+        counted["DNet, a frame and step"],
+        counted["its outermost layer on deep features of another step"],
+    )
+    assert 0 < outer < full / 2
+    assert (counted["detail at the results' size, a frame"] > 0) == (model == "mini")
