@@ -21,6 +21,9 @@ STEP = 0.01
 FREE = 9.0
 """Ceiling where nothing covers the head."""
 
+DEEPEST = -0.015
+"""Distance from the skull to which a ceiling may press hair, which is then hidden."""
+
 
 @njit(**INLINE)
 def ceiling_radius(ceiling, x, y, z):
@@ -267,9 +270,14 @@ def confine(strands, lowest, shape, ceiling):
             shrink = 1.0
             if radius > top:
                 shrink = min(1.0, ceiling_radius(ceiling, x, y, z) / radius)
-            strands[s, k, 0] = x * shrink
-            strands[s, k, 1] = CENTRE_Y + y * shrink
-            strands[s, k, 2] = z * shrink
+            x, y, z = x * shrink, CENTRE_Y + y * shrink, z * shrink
+            if shrink < 1.0 and y > -1.0 and k > 0:  # a tight hat presses hair no further than this
+                d = skull_distance(x, y, z, shape)
+                if d < DEEPEST:
+                    nx, ny, nz = _skull_normal(x, y, z, d, shape)
+                    push = DEEPEST - d
+                    x, y, z = x + nx * push, y + ny * push, z + nz * push
+            strands[s, k, 0], strands[s, k, 1], strands[s, k, 2] = x, y, z
 
 
 def free_ceiling() -> np.ndarray:
