@@ -21,7 +21,7 @@ STEP = 0.01
 FREE = 9.0
 """Ceiling where nothing covers the head."""
 
-DEEPEST = -0.015
+DEEPEST = -0.019
 """Distance from the skull to which a ceiling may press hair, which is then hidden."""
 
 
