@@ -152,7 +152,7 @@ class Conditioner:
         alphas: Sequence[float],
     ) -> Iterator[FrameConditions]:
         """Read the keypoints of frames, in pixels of the results, and their drawings at the network's size, a
-        few at a time: one by one takes twice as long, and all at once takes memory."""
+        few at a time: one by one is slower, and all at once takes memory."""
         for start in range(0, len(keypoints), _TOGETHER):
             few = slice(start, start + _TOGETHER)
             yield from self._frames(keypoints[few], images[few], alphas[few])

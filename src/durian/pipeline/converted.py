@@ -233,10 +233,11 @@ class _GatesApart(nn.Module):
 
     def __init__(self, whole: GEGLU):
         super().__init__()
-        self.value, self.gate = (nn.Linear(1, 1) for _ in range(2))
+        width, bias = whole.proj.out_features // 2, whole.proj.bias is not None
+        self.value, self.gate = (nn.Linear(whole.proj.in_features, width, bias) for _ in range(2))
+        halves = {name: parameter.chunk(2) for name, parameter in whole.proj.state_dict().items()}
         for index, part in enumerate((self.value, self.gate)):
-            for name, parameter in whole.proj.named_parameters():
-                setattr(part, name, nn.Parameter(parameter.chunk(2)[index]))
+            part.load_state_dict({name: half[index] for name, half in halves.items()})
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         return self.value(hidden_states) * F.gelu(self.gate(hidden_states))
