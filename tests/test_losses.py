@@ -14,6 +14,7 @@ from durian.training.losses import (
     near_features,
     zigzag_error,
 )
+from durian.training.dataset import stack
 from durian.training.true_motion import TrueMotion
 
 
@@ -89,6 +90,17 @@ def test_true_motion_says_where_pixels_came_from(drifting: torch.Tensor) -> None
     assert (moved[3:] - 2).abs().max() < 0.3
     up = (motion.places[..., 1] - here[:, None])[:, 16:48, 16:48] * 32
     assert up.abs().max() < 0.3
+
+
+def test_motion_found_with_each_example_is_that_of_the_batch(drifting: torch.Tensor) -> None:
+    clips = torch.cat([drifting, drifting.flip(1)])
+    each = [TrueMotion.found(clip.numpy()) for clip in clips]
+    batch = {"targets": torch.zeros_like(clips), **stack(each)}
+    motion, found = TrueMotion.of(clips), TrueMotion.of_batch(batch)
+    torch.testing.assert_close(found.places, motion.places)
+    torch.testing.assert_close(found.visible, motion.visible)
+    again = TrueMotion.of_batch({"targets": clips})
+    torch.testing.assert_close(again.places, motion.places)
 
 
 def test_flicker_error_follows_the_motion(drifting: torch.Tensor) -> None:

@@ -46,6 +46,14 @@ def test_the_result_is_that_of_torchs_own_muon(shape: tuple[int, int]):
     assert (mine - theirs).norm() < 0.02 * moved  # theirs iterates in bfloat16
 
 
+def test_matrices_go_through_the_iteration_together_as_they_do_alone():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((3, 8, 40), (2, 40, 8), (2, 2, 9, 9)):
+        matrices = torch.randn(shape, generator=generator)
+        alone = [orthogonalise(each) for each in matrices.flatten(0, -3)]
+        torch.testing.assert_close(orthogonalise(matrices).flatten(0, -3), torch.stack(alone))
+
+
 def test_a_convolution_is_the_matrix_of_its_unfolded_kernel_in_any_memory_format():
     generator = torch.Generator().manual_seed(0)
     start, gradient = torch.randn(2, 8, 4, 3, 3, generator=generator)

@@ -129,7 +129,8 @@ def canonical_positions(
     face, seen = (
         _face_coordinates(place, scale * rotation[:2], shift[:2]) for place in (points, anchors[:, :2])
     )
-    squared = ((face[:, None] - seen[None]) ** 2).sum(-1)
+    # |a - b|² = |a|² + |b|² - 2ab: a product of matrices in place of a difference for each pair
+    squared = (face**2).sum(1)[:, None] + (seen**2).sum(1) - 2 * face @ seen.T
     weight = np.exp(-squared / (2 * sigma**2))
     residual = weight @ (template[:, :2] - seen) / (weight.sum(1, keepdims=True) + 0.3)
     return (face + residual).reshape(grid, grid, 2).astype(np.float32)

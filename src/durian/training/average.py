@@ -32,8 +32,9 @@ class MovingAverage:
     def update(self, step: int) -> None:
         """Take in the parameters after step number `step`, counted from 1."""
         decay = min(self.decay, step / (9 + step)) if step > 1 else 0.0
-        for name, parameter in self.parameters.items():
-            self.values[name].lerp_(parameter.to(self.values[name].device), 1 - decay)
+        values = list(self.values.values())
+        new = [self.parameters[name].to(value.device) for name, value in self.values.items()]
+        torch._foreach_lerp_(values, new, 1 - decay)
 
     @contextmanager
     def applied(self) -> Generator[None]:

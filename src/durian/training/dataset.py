@@ -18,23 +18,32 @@ from durian.training.build import picture_scale
 from durian.training.config import TrainConfig
 from durian.training.objective import Batch
 from durian.training.sampler import sampler_of
+from durian.training.true_motion import TrueMotion
 
 NUMBER = "number"
 PREVIEW_EXAMPLES, PREVIEW_FRAMES = 6, 4
 
 
 class ExampleDataset(Dataset):
-    """Examples by number; the same number gives the same example on every run and machine."""
+    """Examples by number; the same number gives the same example on every run and machine.
 
-    def __init__(self, sampler: ReconstructionSampler, start: int, stop: int, seed: int):
+    Args:
+        motion: whether each comes with the true motion of its targets.
+    """
+
+    def __init__(
+        self, sampler: ReconstructionSampler, start: int, stop: int, seed: int, motion: bool = False
+    ):
         self.sampler, self.start, self.stop, self.seed = sampler, start, stop, seed
+        self.motion = motion
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         number = self.start + index
-        return {**draw_example(self.sampler, self.seed, number), NUMBER: np.array(number)}
+        example = {**draw_example(self.sampler, self.seed, number), NUMBER: np.array(number)}
+        return {**example, **TrueMotion.found(example["targets"])} if self.motion else example
 
 
 def draw_example(sampler: ReconstructionSampler, seed: int, number: int) -> dict[str, np.ndarray]:

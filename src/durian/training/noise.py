@@ -1,6 +1,6 @@
 """What is random in the objective, drawn for each example by itself.
 
-So an example has the same noise in whichever batch, process and device it is in.
+So an example has the same noise in whichever batch and process it is in.
 """
 
 from __future__ import annotations
@@ -40,17 +40,27 @@ def draw(
 
     Args:
         generators: on the CPU, one for each example; None is torch's global one.
-        device: where the numbers are wanted.
+        device: where the numbers are wanted. A GPU draws the noise itself, since a batch's takes a CPU
+            longer than a step: its numbers are not a CPU's.
     """
     count = shape[0]
     if generators is not None and len(generators) != count:
         raise ValueError(f"{len(generators)} generators for {count} examples")
 
+    sources: Sequence[torch.Generator | None] = generators or [None] * count
+
     def each(function: Callable[..., Tensor], *size: int) -> Tensor:
-        sources = generators or [None] * count
         return torch.stack([function(size, generator=source) for source in sources]).to(device)
 
-    return Draws(each(torch.rand, levels), each(torch.randn, *shape[1:]), each(torch.rand), each(torch.rand))
+    def noise() -> Tensor:
+        if torch.device(device).type == "cpu":
+            return each(torch.randn, *shape[1:])
+        if generators is None:
+            return torch.randn(shape, device=device)
+        own = [torch.Generator(device).manual_seed(source.initial_seed()) for source in generators]
+        return torch.stack([torch.randn(shape[1:], generator=each, device=device) for each in own])
+
+    return Draws(each(torch.rand, levels), noise(), each(torch.rand), each(torch.rand))
 
 
 def example_generators(seed: int, numbers: Int[Tensor, " B"]) -> list[torch.Generator]:

@@ -157,7 +157,7 @@ class ReconstructionObjective(nn.Module):
             error = error + config.zigzag_loss_weight * zigzag_error(prediction, target, factor)
         if config.flicker_loss_weight:
             error = error + config.flicker_loss_weight * flicker_error(
-                residual, TrueMotion.of(batch["targets"]), factor
+                residual, TrueMotion.of_batch(batch), factor
             )
         if config.loss_weighting == "min_snr":
             error = error * self.min_snr_weight(timesteps)[..., None, None]

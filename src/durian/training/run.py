@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from accelerate import Accelerator, AutocastKwargs, DistributedDataParallelKwargs
+from accelerate.utils import DataLoaderConfiguration
 from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader
@@ -157,6 +159,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         cpu=not torch.accelerator.is_available(),
         mixed_precision=config.mixed_precision,
         kwargs_handlers=handlers,
+        # Batches come in pinned memory where there is a GPU, and need not be waited for.
+        dataloader_config=DataLoaderConfiguration(non_blocking=True),
     )
 
 
@@ -199,8 +203,15 @@ def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
     sampler = make_sampler(config, clips, run.networks, run.preset.size)
     run.console.print(sampler.summary())
     per_step = config.batch_size * config.gradient_accumulation * accelerator.num_processes
-    dataset = ExampleDataset(sampler, step * per_step, config.steps * per_step, config.seed)
-    loader = DataLoader(dataset, config.batch_size, num_workers=config.data.workers)
+    numbers = (step * per_step, config.steps * per_step)
+    dataset = ExampleDataset(sampler, *numbers, config.seed, motion=config.flicker_loss_weight > 0)
+    loader = DataLoader(
+        dataset,
+        config.batch_size,
+        num_workers=config.data.workers,
+        pin_memory=accelerator.device.type == "cuda",
+        worker_init_fn=_alone,
+    )
     objective = make_objective(run, lambda: build_networks(config).denoising_unet)
     prepared, optimizer, batches = accelerator.prepare(objective, run.optimizer, loader)
     parameters = list(run.parameters.values())
@@ -242,6 +253,11 @@ def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
         record.close()
     if step < config.steps:
         raise TrainingStopped(step, stop)
+
+
+def _alone(worker: int) -> None:
+    """A process that draws examples has one core: there are others beside it."""
+    cv2.setNumThreads(1)
 
 
 def export(run: Run) -> None:

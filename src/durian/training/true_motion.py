@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from durian.evaluation.temporal import Motion
+
+PLACES, VISIBLE = "motion_places", "motion_visible"
+"""What a batch has where the motion was found beforehand."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,20 @@ class TrueMotion:
 
     places: Float[Tensor, "B*(F-1) H W 2"]
     visible: Float[Tensor, "B*(F-1) H W"]
+
+    @classmethod
+    def of_batch(cls, batch: Mapping[str, Tensor]) -> TrueMotion:
+        """Of a batch's targets: as it was found beforehand (`found`), or found now."""
+        if PLACES not in batch:
+            return cls.of(batch["targets"])
+        return cls(batch[PLACES].flatten(0, 1), batch[VISIBLE].flatten(0, 1))
+
+    @classmethod
+    def found(cls, targets: Float32[np.ndarray, "F 3 H W"]) -> dict[str, np.ndarray]:
+        """Of one clip, as an example has it: optical flow is slow, and examples are drawn beside the
+        training."""
+        motion = cls.of(torch.from_numpy(targets)[None])
+        return {PLACES: motion.places.numpy(), VISIBLE: motion.visible.numpy()}
 
     @classmethod
     @torch.no_grad()
