@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from durian.training.dataset import stack
 from durian.training.losses import (
     contrast_error,
     edge_error,
@@ -14,7 +15,6 @@ from durian.training.losses import (
     near_features,
     zigzag_error,
 )
-from durian.training.dataset import stack
 from durian.training.true_motion import TrueMotion
 
 
