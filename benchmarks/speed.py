@@ -4,12 +4,13 @@
     uv run python benchmarks/speed.py mini --steps 1 --compile
     uv run python benchmarks/speed.py mini --steps 1 --openvino
     uv run python benchmarks/speed.py mini --steps 1 --detail
-    uv run python benchmarks/speed.py sd15 --device cuda --dtype bf16 --frames 16
+    uv run python benchmarks/speed.py sd15 --device cuda --dtype bf16 --frames 16 --steps 4 --parts
 
 Both run in turn in this process on the same inputs; ratios are medians over the rounds, and they are what to
 compare: seconds, and frames a second, depend on what else the machine does. CPU times are processor times.
 With `--openvino` Durian runs by OpenVINO, in `--dtype`, and the yardstick by PyTorch in single precision.
 With `--detail` Durian's frames are also brought to the results' size, which the yardstick knows nothing of.
+With `--parts` the seconds of Durian's parts are printed too, each by itself.
 Memory is that of all tensors alive at once beyond the weights, counted in a run apart (on a GPU: the
 allocator's peak). FLOPs are torch's count of products, two for a multiply-add.
 """
@@ -38,9 +39,10 @@ from train_memory import LiveMemory
 from yardstick import Yardstick
 
 from durian.demo import SAMPLES
-from durian.models.autoencoder import decode_latents
+from durian.models.autoencoder import decode_latents, latent_channels
 from durian.models.presets import PRESETS, SD15, Preset
 from durian.pipeline import AnimationOptions, DurianPipeline
+from durian.pipeline.conditioner import Conditioner, Guidance
 from durian.portrait.geometry import face_template
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.video import read_image
@@ -120,8 +122,9 @@ def sample_inputs(size: int, frames: int) -> AnimationInputs:
     return AnimationInputs(portrait, {"hair": hair}, portrait.landmarks[None] + steps)
 
 
-def matrix_throughput(device: str, dtype: torch.dtype, side: int = 1024) -> float:
+def matrix_throughput(device: str, dtype: torch.dtype) -> float:
     """FLOPs a second of products of square matrices; on a CPU of processor seconds."""
+    side = 1024 if device == "cpu" else 8192
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = 0.0
     for _ in range(10):
@@ -159,6 +162,42 @@ def measure_memory(work: Callable[[], Any], device: str) -> int:
     return memory.peak
 
 
+@torch.no_grad()
+def parts(pipeline: DurianPipeline, inputs: AnimationInputs, device: str, rounds: int) -> dict[str, float]:
+    """Median seconds of each part of the work on one window, after a first time that does not count."""
+    networks, count = pipeline.networks, len(inputs.keypoints)
+
+    def told() -> Conditioner:
+        return Conditioner(
+            networks, pipeline.size, inputs.portrait, inputs.attributes, predict=pipeline._predict
+        )
+
+    def keypoints() -> list[Any]:
+        drawn = np.stack([pipeline.draw_keypoints(each) for each in inputs.keypoints])
+        return list(conditioner.frames(inputs.keypoints, drawn, [1.0] * count))
+
+    conditioner = told()
+    frames, side = keypoints(), conditioner.latent_size
+    latents = torch.randn(1, latent_channels(networks.vae), count, side, side, device=device)
+    timestep = torch.tensor(500)
+    works: dict[str, Callable[[], Any]] = {
+        "references": told,
+        f"keypoints of {count} frames": keypoints,
+        f"one step of {count} frames": lambda: conditioner.predict(
+            latents, timestep, frames, Guidance(), False
+        ),
+        f"decoding {count} frames": lambda: list(pipeline._decode(latents.split(1, 2))),
+    }
+    seconds = {}
+    for name, work in works.items():
+        work()
+        into = Measured([], [])
+        for _ in range(rounds):
+            measure(work, device, into)
+        seconds[name] = statistics.median(into.wall)
+    return seconds
+
+
 def compare(
     model: Model,
     frames: int,
@@ -171,6 +210,7 @@ def compare(
     compile: bool,
     openvino: bool,
     detail: bool,
+    split: bool = False,
 ) -> tuple[str, ...]:
     """One row of the table."""
     loaded = torch.float32 if openvino else dtype
@@ -211,12 +251,17 @@ def compare(
         begin = time.perf_counter()
         ours_latents = latents()
         print(f"the first frames took {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+        if device != "cpu":
+            ours()  # decoding is compiled as well
     difference = _difference(pipeline, ours_latents, wanted)
     if dtype == torch.float32 and cache_interval == 1 and difference > TOLERANCE:
         raise SystemExit(f"{model}: frames differ by {difference:.2g}, more than {TOLERANCE:g}")
     for _ in range(rounds):
         measure(ours, device, mine)
         measure(theirs, device, peers)
+    if split:
+        for name, seconds in parts(pipeline, inputs, device, rounds).items():
+            print(f"{name}: {seconds * 1e3:.1f} ms", file=sys.stderr, flush=True)
     kinds = {"compiled": compile, "OpenVINO": openvino, "detail": detail}
     per_frame = statistics.median(mine.cpu) / frames
     reached = mine.flops / frames / per_frame / matrix_throughput(device, dtype)
@@ -263,6 +308,7 @@ def main(
     compile: Annotated[bool, typer.Option("--compile")] = False,
     openvino: Annotated[bool, typer.Option("--openvino", help="For Durian, in this dtype.")] = False,
     detail: Annotated[bool, typer.Option("--detail", help="For mini.")] = False,
+    split: Annotated[bool, typer.Option("--parts", help="Of at most one window.")] = False,
 ) -> None:
     """Print a row for each model and guidance scale."""
     torch.set_num_threads(threads)
@@ -272,9 +318,8 @@ def main(
     table = Table(*columns, *own, title="yardstick ÷ durian, then durian", title_justify="left")
     for model in models:
         for each in scale or [1.0, 1.5]:
-            row = compare(
-                model, frames, steps, each, cache_interval, rounds, device, kind, compile, openvino, detail
-            )
+            options = (steps, each, cache_interval, rounds, device, kind, compile, openvino, detail, split)
+            row = compare(model, frames, *options)
             print(*row, sep="\t", file=sys.stderr, flush=True)
             table.add_row(*row)
     Console(width=150).print(table)

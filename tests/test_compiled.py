@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 from durian.pipeline import AnimationOptions, DurianPipeline
-from durian.pipeline.compiled import CompiledPredict
+from durian.pipeline.compiled import Compiled
 from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset
 
 
@@ -49,7 +49,7 @@ def latents(pipeline: DurianPipeline, frames: int, **options: object) -> Tensor:
 def test_the_latents_are_the_same_from_one_graph_for_each_kind_of_call(options, graphs: int):
     pipeline, counter = tiny_pipeline(), CompileCounter()
     wanted = latents(pipeline, 28, **options)  # two windows
-    pipeline._predict = CompiledPredict(pipeline.networks, backend=counter)
+    pipeline._predict = Compiled(pipeline.networks.predict, backend=counter)
     torch.testing.assert_close(latents(pipeline, 28, **options), wanted, atol=1e-4, rtol=1e-4)
     assert counter.frame_count == graphs
 
@@ -60,7 +60,7 @@ def test_where_nothing_can_be_compiled_it_goes_on_without():
 
     pipeline = tiny_pipeline()
     wanted = latents(pipeline, 3, num_inference_steps=2)
-    pipeline._predict = CompiledPredict(pipeline.networks, backend=broken)
+    pipeline._predict = Compiled(pipeline.networks.predict, backend=broken)
     with pytest.warns(UserWarning, match="no compiler is to be found") as warned:
         made = latents(pipeline, 3, num_inference_steps=2)
     assert torch.equal(made, wanted)

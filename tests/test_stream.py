@@ -202,7 +202,7 @@ def test_deep_features_go_with_their_frames_through_windows_that_move(kind: type
     frames = (Frame(torch.randn(1, 4, 1, 2, 2), index) for index in range(30))
     scheduler = kind.from_config(DDIMScheduler(**tiny_preset().scheduler).config)
     made = list(sample_stream(frames, denoise, scheduler, 4, Windows(), cache_interval=2))
-    assert len(made) == 30
+    assert sum(map(len, made)) == 30
     assert sum(reused) >= 4
     assert len(reused) - sum(reused) >= 4
 

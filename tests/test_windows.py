@@ -40,7 +40,8 @@ def test_every_frame_comes_out_once_in_order_and_in_time(frames: int, cut: Windo
         return [torch.tensor(float(index)) for index in window]
 
     read = chain.from_iterable(cut.batches(source())) if grouped else source()
-    for expected, (frame, result) in enumerate(slide(read, process, cut, torch.lerp, shift)):
+    made = chain.from_iterable(slide(read, process, cut, torch.lerp, shift))
+    for expected, (frame, result) in enumerate(made):
         assert frame == expected
         assert result.item() == pytest.approx(frame)  # the weights of a cross-fade sum to 1
         assert taken - 1 - frame <= cut.delay
@@ -63,7 +64,9 @@ def test_seams_fade_from_one_window_to_the_next():
         call = float(next(calls))
         return [torch.tensor(call)] * len(window)
 
-    results = torch.stack([result for _, result in slide(range(28), process, Windows(16, 12, 4), torch.lerp)])
+    made = list(slide(range(28), process, Windows(16, 12, 4), torch.lerp))
+    assert [len(ready) for ready in made] == [12, 12, 4]
+    results = torch.stack([result for _, result in chain.from_iterable(made)])
     assert (results[:12] == 0).all()
     assert (results[16:] == 1).all()
     assert (results[11:17].diff() > 0).all()

@@ -10,7 +10,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_utils import ModelMixin
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 
@@ -55,6 +55,12 @@ def encode_latents(vae: Any, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, 
 def decode_latents(vae: Any, latents: Float[Tensor, "B c h w"]) -> Float[Tensor, "B 3 H W"]:
     """Images in [-1, 1] of scaled latents."""
     return vae.decode(latents / vae.config.scaling_factor).sample.clamp(-1, 1)
+
+
+def decode_pixels(vae: Any, latents: Float[Tensor, "B c h w"]) -> UInt8[Tensor, "B H W 3"]:
+    """Images of scaled latents as they are written."""
+    images = decode_latents(vae, latents).float()
+    return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous()
 
 
 def latent_channels(vae: Any) -> int:

@@ -89,7 +89,7 @@ class DeepFeatures:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # torch.compile of torch 2.11 asks for the hash before the fields are there
 class _UpLayer:
     """One layer of an up block, in diffusers' order."""
 

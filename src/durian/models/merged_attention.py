@@ -60,6 +60,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Float[Te
     if query.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)
     width = query.shape[-1]
-    padded = [F.pad(each, (0, -width % 8)) for each in (query, key, value)]
-    out, sums = torch.ops.aten._scaled_dot_product_flash_attention(*padded, scale=width**-0.5)[:2]
+    tokens = [query, key, value]
+    if width % 8:  # no width that is a multiple of 8, for padding by nothing copies
+        tokens = [F.pad(each, (0, -width % 8)) for each in tokens]
+    out, sums = torch.ops.aten._scaled_dot_product_flash_attention(*tokens, scale=width**-0.5)[:2]
     return out[..., :width], sums[..., : query.shape[2]]

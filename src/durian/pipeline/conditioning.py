@@ -41,7 +41,8 @@ def reference_tensors(reference: Reference, role: str, grid: int, device: torch.
 
 def keypoint_tensor(images: UInt8[np.ndarray, "F H W 3"], device: torch.device) -> Float[Tensor, "F 3 H W"]:
     """Keypoint images in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device).float() / 255
+    # Bytes are carried to a GPU, and put in order there.
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 def draw_all(keypoints: Float[np.ndarray, "F 478 3"], size: int) -> UInt8[np.ndarray, "F H W 3"]:

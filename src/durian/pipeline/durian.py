@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import count, repeat
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from durian.errors import DurianError
-from durian.models.autoencoder import decode_latents, latent_channels
+from durian.models.autoencoder import decode_pixels, latent_channels
 from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import Networks
 from durian.models.presets import Preset
@@ -29,7 +29,7 @@ from durian.pipeline.checkpoint import (
     resolve_checkpoint,
     save_checkpoint,
 )
-from durian.pipeline.compiled import CompiledPredict
+from durian.pipeline.compiled import Compiled
 from durian.pipeline.conditioner import Conditioner, FrameConditions, FrameDeep, Guidance
 from durian.pipeline.converted import OpenVINOPredict
 from durian.pipeline.sampling import Frame, has_passes, sample_stream, seam_shifts
@@ -42,6 +42,9 @@ from durian.portrait.tracking import FaceTracker, track_face
 
 LIVE = Windows(length=8, stride=4, fade=0, grows=True)
 """Four frames at once, and the four before them seen again: a delay of three frames."""
+
+_DECODED_TOGETHER = 4
+"""Frames that a GPU decodes at once, where so many are ready: it waits for each call's end."""
 
 
 class AnimationOptions(TypedDict, total=False):
@@ -92,6 +95,7 @@ class DurianPipeline:
         self.sampling_steps = sampling_steps
         self._decoder = networks.vae
         self._predict: Callable[..., tuple[Tensor, DeepFeatures]] = networks.predict
+        self._decode_pixels: Callable[..., UInt8[Tensor, "B H W 3"]] = decode_pixels
 
     @classmethod
     def from_pretrained(
@@ -127,8 +131,14 @@ class DurianPipeline:
         save_checkpoint(Path(folder), self.networks, self.scheduler, settings, dtype)
 
     def compile(self) -> None:
-        """Compile DNet: the first window then takes minutes, and those after it less time (docs/speed.md)."""
-        self._predict = CompiledPredict(self.networks)
+        """Compile DNet and, on a GPU, decoding: the first window then takes minutes, and those after it less
+        time (docs/speed.md)."""
+        self._predict = Compiled(self.networks.predict)
+        if self.device.type == "cuda":
+            # The order in which a GPU's convolutions read; compiled, what lies between them keeps to it.
+            for part in (self.networks, self._decoder):
+                part.to(memory_format=torch.channels_last)
+            self._decode_pixels = Compiled(decode_pixels)
 
     def use_openvino(self, dtype: torch.dtype = torch.float32, cache: Path | None = None) -> None:
         """Run DNet by OpenVINO on a CPU (docs/speed.md). It is converted first, for some twenty seconds, and
@@ -301,7 +311,7 @@ class DurianPipeline:
         Raises:
             DurianError: at the first frame: references of another size, no attribute, or less than one step.
         """
-        latents = self.latents_iter(
+        groups = self._latent_groups(
             portrait,
             attributes,
             keypoints,
@@ -311,8 +321,8 @@ class DurianPipeline:
             windows=windows,
             **options,
         )
-        for frame in latents:
-            yield self._decode(frame)
+        for ready in groups:
+            yield from self._decode(ready)
 
     def draw_keypoints(self, keypoints: Float[np.ndarray, "478 3"]) -> UInt8[np.ndarray, "H W 3"]:
         """Landmarks, in pixels of the results, as DNet sees them."""
@@ -332,6 +342,31 @@ class DurianPipeline:
         **options: Unpack[AnimationOptions],
     ) -> Iterator[Float[Tensor, "1 c 1 h w"]]:
         """The latents of what `animate_iter` gives, which takes the same arguments."""
+        groups = self._latent_groups(
+            portrait,
+            attributes,
+            keypoints,
+            keypoint_images=keypoint_images,
+            interpolation=interpolation,
+            progress=progress,
+            windows=windows,
+            **options,
+        )
+        yield from chain.from_iterable(groups)
+
+    def _latent_groups(
+        self,
+        portrait: Reference,
+        attributes: Mapping[str, Reference],
+        keypoints: Iterable[Float[np.ndarray, "478 3"]],
+        *,
+        keypoint_images: Iterable[UInt8[np.ndarray, "H W 3"]] | None = None,
+        interpolation: float | Iterable[float] = 1.0,
+        progress: Callable[[int], None] | None = None,
+        windows: Windows | None = None,
+        **options: Unpack[AnimationOptions],
+    ) -> Iterator[Iterable[Float[Tensor, "1 c 1 h w"]]]:
+        """The same, those that get ready at once together."""
         steps = options.get("num_inference_steps") or self.sampling_steps
         self._check(portrait, attributes, options.get("num_inference_steps"))
         interval = options.get("cache_interval", 1)
@@ -386,12 +421,15 @@ class DurianPipeline:
             interval,
             keep_deep=larger,
         )
-        for frame in made:
-            if larger:
-                assert frame.deep is not None
-                yield conditioner.detail(frame.latents, frame.deep, frame.conditions.alpha)
-            else:
-                yield frame.latents
+
+        def finished(frame: Frame[FrameConditions, FrameDeep]) -> Tensor:
+            if not larger:
+                return frame.latents
+            assert frame.deep is not None
+            return conditioner.detail(frame.latents, frame.deep, frame.conditions.alpha)
+
+        for ready in made:
+            yield map(finished, ready)
 
     def stream(
         self,
@@ -456,9 +494,14 @@ class DurianPipeline:
         while True:
             yield torch.randn(shape, generator=generator).to(self.device)
 
-    def _decode(self, latents: Float[Tensor, "1 c 1 h w"]) -> UInt8[np.ndarray, "H W 3"]:
-        image = decode_latents(self._decoder, latents[:, :, 0].to(self.dtype))[0].float()
-        return ((image + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    def _decode(self, latents: Iterable[Float[Tensor, "1 c 1 h w"]]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        together = _DECODED_TOGETHER if self.device.type == "cuda" else 1
+        waiting = iter(latents)
+        while few := list(islice(waiting, together)):
+            # Always as many, or each number of frames would be compiled by itself.
+            filled = few + few[-1:] * (together - len(few)) if self._decode_pixels != decode_pixels else few
+            stacked = torch.cat([each[:, :, 0] for each in filled]).to(self.dtype)
+            yield from self._decode_pixels(self._decoder, stacked)[: len(few)].cpu().numpy()
 
 
 def _tell(progress: Callable[[int, int], None], total: int, done: int) -> None:

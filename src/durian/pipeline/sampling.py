@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -65,7 +65,7 @@ def sample_stream(
     progress: Callable[[], None] | None = None,
     cache_interval: int = 1,
     keep_deep: bool = False,
-) -> Iterator[Frame[C, D]]:
+) -> Iterator[Sequence[Frame[C, D]]]:
     """Denoise a stream of frames in windows; memory does not grow with its length.
 
     Every step is a pass of its own over the stream: it hands frames on to the next as they get ready, and
@@ -81,6 +81,9 @@ def sample_stream(
         progress: called after every call of `denoise`.
         cache_interval: every how many steps deep features are made anew (Ma et al., 2024, DeepCache).
         keep_deep: whether frames come with the deep features of the last step.
+
+    Returns:
+        The frames in order; those that get ready at once come together.
     """
 
     def step_of(window: Sequence[Frame[C, D]], step: int, latents: Tensor, timestep: Tensor) -> tuple:
@@ -123,10 +126,12 @@ def sample_stream(
         ]
 
     stream: Iterable[Frame[C, D]] = frames  # DDIM starts from unit noise
+    ready: Iterator[Sequence[Frame[C, D]]] = iter(())
     shifts = seam_shifts(windows, steps)
     for step, (timestep, shift) in enumerate(zip(own.timesteps, shifts, strict=True)):
-        stream = _pass(stream, partial(one_step, step, timestep), windows, shift)
-    yield from stream
+        ready = _pass(stream, partial(one_step, step, timestep), windows, shift)
+        stream = chain.from_iterable(ready)
+    yield from ready
 
 
 def has_passes(scheduler: Any) -> bool:
@@ -146,8 +151,9 @@ def _pass(
     process: Callable[[Sequence[Frame[C, D]]], Sequence[Frame[C, D]]],
     windows: Windows,
     shift: int,
-) -> Iterator[Frame[C, D]]:
-    yield from (made for _, made in slide(frames, process, windows, _fade, shift))
+) -> Iterator[Sequence[Frame[C, D]]]:
+    for ready in slide(frames, process, windows, _fade, shift):
+        yield [made for _, made in ready]
 
 
 def _fade(old: Frame[C, D], new: Frame[C, D], weight: float) -> Frame[C, D]:

@@ -78,8 +78,9 @@ def slide(
     windows: Windows,
     fade: Callable[[R, R, float], R],
     shift: int = 0,
-) -> Iterator[tuple[T, R]]:
-    """Process frames in windows, and give out each with its result as soon as no window will change it.
+) -> Iterator[list[tuple[T, R]]]:
+    """Process frames in windows, and give out each with its result as soon as no window will change it: those
+    that get ready at once together.
 
     Every window reaches back to its full length, the last one too, so that all have one shape.
 
@@ -103,10 +104,11 @@ def slide(
         settled = len(made) - min(windows.fade, len(made))
         pending = made[settled:]
         new, due, moves = 0, moves, windows.stride
-        yield from made[:settled]
+        yield made[:settled]
     if new:
         pending = _renew(pending, list(seen), process(list(seen)), new, fade)
-    yield from pending
+    if pending:
+        yield pending
 
 
 def _renew(

@@ -85,7 +85,8 @@ def dry_run(config_path: Path, size: int | None = None, steps: int = 2) -> DryRu
             f"{device}: see docs/training.md for the options that save memory"
         )
     trained = sum(parameter.numel() for parameter in parameters_to_train(shapes, config).values())
-    networks = with_detail(preset.build(temporal=config.stage == 2), config)
+    with device:  # random numbers of billions of weights take a CPU a minute
+        networks = with_detail(preset.build(temporal=config.stage == 2), config)
     run = make_run(config, accelerator, Console(stderr=True), preset, networks)
     batch = random_batch(config, run.networks, preset.size, config.batch_size)
     on_device = {key: value.to(device) for key, value in batch.items()}
