@@ -365,6 +365,28 @@ def test_an_attribute_may_come_in_another_light_and_nothing_else():
     assert colours(both, "beard", 1) == [{COLOURS["beard"]}] * 20  # no relit frame shows it
 
 
+def test_a_portrait_may_be_without_its_hats_shadow_and_nothing_else():
+    clip = dressed("a", "hat", "beard")
+    light = dataclasses.replace(clip, unshaded=np.minimum(clip.frames + 20, 255).astype(np.uint8))
+    usual, lit = {(40,) * 3, (150,) * 3}, {(60,) * 3, (170,) * 3}
+
+    def draws(clip: Clip, name: str, share: float) -> list[set[tuple[int, ...]]]:
+        strengths = dataclasses.replace(STILL, unshaded=share)
+        sampler = ReconstructionSampler([clip], 2, 4, attribute_weights={name: 1}, augmentation=strengths)
+        examples = [sampler.draw(np.random.default_rng(seed)) for seed in range(20)]
+        for example in examples:
+            assert colours_in(example.attributes[0], example.attribute_masks[0]) == {COLOURS[name]}
+            assert usual < colours_in(example.targets[0], np.ones_like(example.target_masks[0]))
+        return [colours_in(each.portrait, 1 - each.portrait_mask) for each in examples]
+
+    assert all(lit <= colours for colours in draws(light, "hat", 1))
+    some = [lit <= colours for colours in draws(light, "hat", 0.5)]
+    assert 0 < sum(some) < 20
+    # Where the hat is no attribute it stays in the portrait, shadow and all.
+    for same in (draws(light, "hat", 0), draws(clip, "hat", 1), draws(light, "beard", 1)):
+        assert all(usual <= colours for colours in same)
+
+
 def test_only_the_attribute_is_relit():
     clip = dressed("a", "hair")
     lit = dataclasses.replace(STILL, light=0.8)

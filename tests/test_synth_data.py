@@ -75,6 +75,30 @@ def test_relit_frames_are_the_same_person_and_pose_in_other_lights(tmp_path: Pat
     np.testing.assert_array_equal(other.frames, clip.frames)
 
 
+def test_unshaded_frames_have_all_but_the_hats_shadow(tmp_path: Path):
+    settings = dataclasses.replace(SMALL, frames=3, takes=2, size=96, unshaded=True)
+    people = [clip_recipe(settings, index)[0] for index in range(12)]
+    brims = {"fedora", "sun-hat", "bucket-hat", "baseball-cap"}
+    hats = [p.attributes.hat is not None for p in people]
+    assert any(p.attributes.hat is not None and p.attributes.hat.style in brims for p in people)
+    write_clips(tmp_path / "with", len(people), settings)
+    write_clips(tmp_path / "without", len(people), dataclasses.replace(settings, unshaded=False))
+    clips, plain = (list(read_clips(tmp_path / name)) for name in ("with", "without"))
+    assert [clip.unshaded is not None for clip in clips] == hats
+    for clip, other in zip(clips, plain, strict=True):
+        np.testing.assert_array_equal(clip.frames, other.frames)  # the clip itself is as without
+        assert other.unshaded is None
+    for clip in (clip for clip in clips if clip.unshaded is not None):
+        assert clip.unshaded.shape == clip.frames.shape
+        lighter = clip.unshaded.astype(int) - clip.frames
+        assert np.abs(lighter[clip.masks["hat"]]).mean() < 2  # up to the files' compression
+        assert np.abs(lighter[:, -8:]).mean() < 4
+        brows = np.clip(clip.landmarks[:, [105, 334], :2].round().astype(int), 0, 95)
+        gains = [lighter[i, y - 2 : y + 3, x - 2 : x + 3].mean() for i, p in enumerate(brows) for x, y in p]
+        if clip.styles["hat"] in brims:
+            assert np.mean(gains) > 5
+
+
 def test_takes_are_performances_of_the_same_person(tmp_path: Path):
     settings = dataclasses.replace(SMALL, frames=5, takes=2, relit=5)
     write_clips(tmp_path, 1, settings)

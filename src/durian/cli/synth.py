@@ -60,13 +60,17 @@ def clips(
         bool,
         typer.Option("--surface", help="Pictures of which point of the person each pixel shows, too."),
     ] = False,
+    unshaded: Annotated[
+        bool,
+        typer.Option("--unshaded", help="People in hats once more, as if the hat cast no shadow, too."),
+    ] = False,
     workers: Workers = None,
 ) -> None:
     """Render clips to train on: frames, labels, landmarks and parameters in webdataset shards."""
     from durian.synth.dataset import ClipSettings, write_clips
     from durian.work import available_cores
 
-    settings = ClipSettings(frames, size, seed, samples, relit, takes, surface)
+    settings = ClipSettings(frames, size, seed, samples, relit, takes, surface, unshaded)
     with progress_bars() as report:
         shards = write_clips(
             out,

@@ -22,6 +22,7 @@ class Augmentation:
         mask_expansion: how often the portrait's mask is united with masks of somebody else's attributes.
         still: how often the portrait is not moved, so that its background is where the targets' is.
         relit: how often an attribute's reference is a frame in another light, of clips that have such.
+        unshaded: how often a portrait's hat casts no shadow, of clips that have such frames.
         mask_draws: with how many such masks at most; from 1 to so many are drawn.
         mask_radius: largest dilation of the portrait's mask, share of the image's side.
     """
@@ -36,6 +37,7 @@ class Augmentation:
     still: float = 0.0
     relit: float = 0.0
     mask_draws: int = 1
+    unshaded: float = 0.0
 
 
 def draw_affine(rng: np.random.Generator, strengths: Augmentation, size: int) -> Float[np.ndarray, "2 3"]:

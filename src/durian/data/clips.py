@@ -32,6 +32,7 @@ class Clip:
         surface: which point of the person each pixel shows (`durian.surface`), where that is known.
         styles: by attribute, of what kind it is (a bob, a beret), where that is known.
         relit: some of the frames in other lights, where the world is a rendered one.
+        unshaded: the frames as if the person's hat cast no shadow, where that is known.
         take: of each frame, which take of the person it is from; frames follow each other within a take.
             None is a single one.
     """
@@ -45,6 +46,7 @@ class Clip:
     take: Int[np.ndarray, " F"] | None = None
     lenses: Bool[np.ndarray, "F H W"] | None = None
     surface: UInt16[np.ndarray, "F H W 3"] | None = None
+    unshaded: UInt8[np.ndarray, "F H W 3"] | None = None
 
     def visible_frames(self) -> np.ndarray:
         """Indices of the frames with a face."""
@@ -71,7 +73,8 @@ def read_clips(
     where its frames are of several takes `NAME.take.npy` (the number of the take that each is from). Of
     synthetic ones `NAME.person.json` names the attributes' styles, and `NAME.relit00.webp` …,
     `NAME.relitlabel00.png` … and `NAME.relit.npy` (landmarks) are frames in other lights, and
-    `NAME.surface00.png` …, `NAME.relitsurface00.png` … which point of the person each pixel shows.
+    `NAME.surface00.png` …, `NAME.relitsurface00.png` … which point of the person each pixel shows, and
+    `NAME.unshaded00.webp` … the frames as if the person's hat cast no shadow.
 
     Raises:
         DurianError: no shards in `folder`, or a clip that lacks a member.
@@ -102,6 +105,9 @@ def _decode(sample: dict[str, bytes]) -> Clip:
         if "relit.npy" in sample:
             relit = _seen_through(_frames(sample, f"{name}.relit", "relit", "relit.npy", "relit"), clear)
         clip = _seen_through(clip, clear)
+        unshaded = None
+        if "unshaded00.webp" in sample:
+            unshaded = _pictures(sample, "unshaded", len(clip.frames))
         take = _array(sample["take.npy"]) if "take.npy" in sample else None
         if take is not None and take.shape != (len(clip.frames),):
             raise ValueError(f"take.npy has shape {take.shape} for {len(clip.frames)} frames")
@@ -109,13 +115,13 @@ def _decode(sample: dict[str, bytes]) -> Clip:
         styles = {key: person[key]["style"] for key in ATTRIBUTE_LABELS if person.get(key)}
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise DurianError(f"clip {name}: missing or unreadable member ({error})") from error
-    return replace(clip, styles=styles, relit=relit, take=take)
+    return replace(clip, styles=styles, relit=relit, take=take, unshaded=unshaded)
 
 
 def _frames(sample: dict[str, bytes], name: str, prefix: str, points: str, image: str) -> Clip:
     label, surface = f"{prefix}label", f"{prefix}surface"
     count = sum(key.startswith(image) and key.endswith(".webp") for key in sample)
-    frames = np.stack([_image(sample[f"{image}{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
+    frames = _pictures(sample, image, count)
     labels = np.stack([_image(sample[f"{label}{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)])
     landmarks = _array(sample[points]).astype(np.float32)
     masks = {attribute: attribute_region(labels, attribute) for attribute in ATTRIBUTE_LABELS}
@@ -129,6 +135,10 @@ def _frames(sample: dict[str, bytes], name: str, prefix: str, points: str, image
             [_image(sample[f"{surface}{i:02d}.png"], cv2.IMREAD_UNCHANGED) for i in range(count)]
         )
     return Clip(name, frames, landmarks, worn, lenses=lenses, surface=places)
+
+
+def _pictures(sample: dict[str, bytes], name: str, count: int) -> UInt8[np.ndarray, "F H W 3"]:
+    return np.stack([_image(sample[f"{name}{i:02d}.webp"], cv2.IMREAD_COLOR_RGB) for i in range(count)])
 
 
 def _lenses(

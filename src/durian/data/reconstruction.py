@@ -166,6 +166,8 @@ class ReconstructionSampler:
     def _portrait(self, rng: np.random.Generator, clip: Clip, frame: int, names: list[str]) -> _Moved:
         """The portrait with `M_port`, the union over all its attributes, expanded and grown."""
         view = self._view(clip, frame)
+        if "hat" in names:
+            view = self._unshaded(rng, clip, frame, view)
         mask = np.zeros(view.image.shape[:2], np.float32)
         for name in names:
             mask = np.maximum(mask, view.mask(name))
@@ -197,6 +199,14 @@ class ReconstructionSampler:
             return clip, frame
         good = np.flatnonzero(relit.area(name) >= self.min_area)
         return (relit, int(rng.choice(good))) if len(good) else (clip, frame)
+
+    def _unshaded(self, rng: np.random.Generator, clip: Clip, frame: int, view: View) -> View:
+        """The view, or one without the hat's shadow: who wears a hat in every frame wears its shadow in every
+        frame, and nothing would say that a hat brings one along."""
+        share = self.augmentation.unshaded
+        if clip.unshaded is None or view.margin or not share or rng.random() >= share:
+            return view
+        return replace(view, image=clip.unshaded[frame])
 
     def _view(self, clip: Clip, frame: int) -> View:
         wider = None if self.outpainted is None else self.outpainted.read(clip, frame)

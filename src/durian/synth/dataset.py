@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from durian.errors import DurianError
+from durian.labels import Label, pixel_classes
 from durian.surface import encode_surface
 from durian.synth.dynamics import lagging_poses
 from durian.synth.model import Model, build
@@ -43,7 +44,8 @@ class ClipSettings:
 
     `relit` of a clip's frames, drawn at random, are rendered again, each in another light. The frames are
     shared out among `takes`, performances of their own, as evenly as they go. With `surface` every frame
-    has a picture of the places that it shows (`durian.surface`).
+    has a picture of the places that it shows (`durian.surface`). With `unshaded` every frame of people in
+    hats comes once more, as if the hat cast no shadow.
     """
 
     frames: int = 16
@@ -53,6 +55,7 @@ class ClipSettings:
     relit: int = 0
     takes: int = 1
     surface: bool = False
+    unshaded: bool = False
 
 
 def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, tuple[Performance, ...]]:
@@ -115,9 +118,8 @@ def _claim(folder: Path, settings: ClipSettings) -> None:
     try:
         if manifest.is_file():
             found = json.loads(manifest.read_text("utf-8"))
-            if found != asdict(settings) and {"relit": 0, "takes": 1, "surface": False, **found} != asdict(
-                settings
-            ):
+            older = {"relit": 0, "takes": 1, "surface": False, "unshaded": False}
+            if {**older, **found} != asdict(settings):
                 raise DurianError(
                     f"{folder} holds clips of other settings ({found}): choose another folder or these"
                 )
@@ -166,6 +168,8 @@ def encode_clip(settings: ClipSettings, index: int) -> dict[str, bytes]:
     members = _members(rendered, "frame", "label", "landmarks.npy")
     if settings.surface:
         members |= _surface_members(rendered, "surface")
+    if settings.unshaded and person.attributes.hat is not None:
+        members |= unshaded_members(settings, person, takes, rendered)
     if settings.relit:
         members |= relit_members(settings, index, model, takes)
     members["person.json"] = to_json(person).encode()
@@ -175,6 +179,23 @@ def encode_clip(settings: ClipSettings, index: int) -> dict[str, bytes]:
         members["take.npy"] = _npy(np.repeat(np.arange(len(takes)), [len(take.frames) for take in takes]))
         for number, take in enumerate(takes):
             members[f"performance{number:02d}.json"] = to_json(take).encode()
+    return members
+
+
+def unshaded_members(
+    settings: ClipSettings, person: Person, takes: tuple[Performance, ...], rendered: list[Rendered]
+) -> dict[str, bytes]:
+    """Frames of a person in a hat as if it cast no shadow: the same person without the hat, wherever both
+    show the same. Hair does not, since a hat presses it: it stays as it was."""
+    bare = build(replace(person, attributes=replace(person.attributes, hat=None)))
+    members: dict[str, bytes] = {}
+    for take in takes:
+        for lit in render_performance(bare, take, settings.size, settings.samples):
+            frame = rendered[len(members)]
+            same = (frame.labels == lit.labels) & (frame.visible["hat"] == 0)
+            same &= pixel_classes(frame.labels) != Label.HAIR
+            picture = np.where(same[..., None], lit.rgb, frame.rgb)
+            members[f"unshaded{len(members):02d}.webp"] = encode_image(picture, quality=93)
     return members
 
 

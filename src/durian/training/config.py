@@ -51,6 +51,7 @@ class DataConfig(_Strict):
     light: float = Field(0.0, ge=0)
     still: float = Field(0.0, ge=0, le=1)
     relit: float = Field(0.0, ge=0, le=1)
+    unshaded: float = Field(0.0, ge=0, le=1)
     workers: int = Field(0, ge=0)
 
 
