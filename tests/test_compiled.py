@@ -6,13 +6,16 @@ By `torch.compile`'s front alone, which is what may break on our code; its compi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
+from durian.models.autoencoder import decode_pixels
 from durian.pipeline import AnimationOptions, DurianPipeline
 from durian.pipeline.compiled import Compiled
 from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset
@@ -52,6 +55,22 @@ def test_the_latents_are_the_same_from_one_graph_for_each_kind_of_call(options, 
     pipeline._predict = Compiled(pipeline.networks.predict, backend=counter)
     torch.testing.assert_close(latents(pipeline, 28, **options), wanted, atol=1e-4, rtol=1e-4)
     assert counter.frame_count == graphs
+
+
+def test_frames_decoded_together_are_those_decoded_alone_and_all_calls_have_one_shape():
+    pipeline, inputs, shapes = tiny_pipeline(), tiny_inputs(22), []
+    wanted = pipeline.animate(inputs)
+    pipeline.decoded_together = 5
+
+    def recorded(decoder: Any, latents: Tensor) -> Tensor:
+        shapes.append(len(latents))
+        return decode_pixels(decoder, latents)
+
+    np.testing.assert_allclose(pipeline.animate(inputs), wanted, atol=1)
+    pipeline._decode_pixels = recorded  # as what is compiled
+    np.testing.assert_allclose(pipeline.animate(inputs), wanted, atol=1)
+    assert set(shapes) == {5}
+    assert 5 <= len(shapes) <= 6  # of two windows, each with a rest
 
 
 def test_where_nothing_can_be_compiled_it_goes_on_without():

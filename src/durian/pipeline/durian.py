@@ -43,9 +43,6 @@ from durian.portrait.tracking import FaceTracker, track_face
 LIVE = Windows(length=8, stride=4, fade=0, grows=True)
 """Four frames at once, and the four before them seen again: a delay of three frames."""
 
-_DECODED_TOGETHER = 4
-"""Frames that a GPU decodes at once, where so many are ready: it waits for each call's end."""
-
 
 class AnimationOptions(TypedDict, total=False):
     """How to generate.
@@ -86,6 +83,10 @@ class DurianPipeline:
         scheduler: one of diffusers', as the model was trained for.
         size: side of DNet's square pictures in pixels.
         sampling_steps: its default number of sampling steps.
+
+    Attributes:
+        decoded_together: how many frames are decoded at once, where so many are ready. A GPU is waited for
+            after each call; a CPU gains nothing.
     """
 
     def __init__(self, networks: Networks, scheduler: Any, size: int, sampling_steps: int):
@@ -93,6 +94,7 @@ class DurianPipeline:
         self.scheduler = scheduler
         self._drawn_size = size
         self.sampling_steps = sampling_steps
+        self.decoded_together = 4 if self.device.type == "cuda" else 1
         self._decoder = networks.vae
         self._predict: Callable[..., tuple[Tensor, DeepFeatures]] = networks.predict
         self._decode_pixels: Callable[..., UInt8[Tensor, "B H W 3"]] = decode_pixels
@@ -495,11 +497,11 @@ class DurianPipeline:
             yield torch.randn(shape, generator=generator).to(self.device)
 
     def _decode(self, latents: Iterable[Float[Tensor, "1 c 1 h w"]]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        together = _DECODED_TOGETHER if self.device.type == "cuda" else 1
         waiting = iter(latents)
-        while few := list(islice(waiting, together)):
-            # Always as many, or each number of frames would be compiled by itself.
-            filled = few + few[-1:] * (together - len(few)) if self._decode_pixels != decode_pixels else few
+        while few := list(islice(waiting, self.decoded_together)):
+            # Always as many where it is compiled, or each number of frames would be compiled by itself.
+            missing = 0 if self._decode_pixels is decode_pixels else self.decoded_together - len(few)
+            filled = few + few[-1:] * missing
             stacked = torch.cat([each[:, :, 0] for each in filled]).to(self.dtype)
             yield from self._decode_pixels(self._decoder, stacked)[: len(few)].cpu().numpy()
 
