@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
 from diffusers import DDIMScheduler, MotionAdapter
 from safetensors.torch import load_file
 
@@ -27,6 +28,7 @@ from durian.training.losses import hue_error
 from durian.training.noise import example_generators
 from durian.training.objective import ReconstructionObjective
 from durian.training.optimizer import learning_rate
+from durian.training.pace import Pace
 from durian.training.run import train
 from people import write_shard
 from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_unet
@@ -299,6 +301,36 @@ def test_learning_rate_warms_up_holds_and_decays(tmp_path: Path):
     assert rates[9] == rates[50] == rates[90] == 1
     assert rates[95] == pytest.approx(0.5)
     assert rates[100] == 0
+
+
+def test_a_run_with_little_time_has_the_pace_of_a_whole_one(tmp_path: Path):
+    now = [1000.0]
+    optimizer = {"learning_rate": 1.0, "warmup_steps": 0, "decay_steps": 50}
+    config = config_with(tmp_path, steps=100, minutes=1, optimizer=optimizer)
+    pace = Pace(config, Accelerator(cpu=True), spent=6.0, clock=lambda: now[0])
+    assert pace.done(0) == pytest.approx(10)
+    assert pace.done(30) == 30  # faster than there was need to be
+    now[0] += 39
+    assert pace.left() == pytest.approx(15)
+    assert pace.done(20) == pytest.approx(75)
+    assert learning_rate(config, 20, pace.done(20)) == pytest.approx(0.5)
+    now[0] += 16
+    assert (pace.done(20), pace.left()) == (100, 0)
+    assert learning_rate(config, 20, pace.done(20)) == 0
+    unlimited = Pace(config_with(tmp_path, steps=100), Accelerator(cpu=True), clock=lambda: now[0])
+    assert (unlimited.done(20), unlimited.left()) == (20, None)
+
+
+def test_a_run_ends_when_its_time_is_over_and_is_then_at_its_end(clips, tmp_path: Path, tiny_mini):
+    write_shard(tmp_path / "clips-000.tar", clips)
+    config = write_config(tmp_path, steps=100_000)
+    checkpoint = train(config, output=tmp_path / "run", minutes=0.001)
+    made = int(load_file(tmp_path / "run/state/weights.safetensors")["step"])
+    assert 1 <= made < 100
+    before = (checkpoint / "denoising_unet/diffusion_pytorch_model.safetensors").read_bytes()
+    assert train(config, output=tmp_path / "run", minutes=0.001) == checkpoint
+    assert int(load_file(tmp_path / "run/state/weights.safetensors")["step"]) == made
+    assert (checkpoint / "denoising_unet/diffusion_pytorch_model.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize(("chosen", "other"), [("adamw", "muon"), ("muon", "adamw")])

@@ -131,3 +131,5 @@ def test_rate_and_remaining_time_are_known_from_the_start_of_a_resumed_run():
     progress = TrainingProgress(console, 100, 40, [], 1)
     progress.advance(0.25, 4.0)
     assert progress.text() == "loss 0.2500, 4.00 s/step, 0:03:56 left"
+    limited = TrainingProgress(console, 100, 40, [0.5] * 40, 1, lambda: 12.0)
+    assert limited.text() == "2.00 steps/s, 0:00:12 left"

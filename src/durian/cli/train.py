@@ -21,6 +21,12 @@ def train(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Stop there.", show_default="what the configuration says")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, help="Stop after so many, with a rate that has fallen to 0.", show_default="no limit"
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Two steps on random weights and data: memory and time, no files."),
@@ -42,7 +48,7 @@ def train(
     from durian.training.run import train as run
 
     try:
-        checkpoint = run(config, output=output, fresh=not resume, steps=steps)
+        checkpoint = run(config, output=output, fresh=not resume, steps=steps, minutes=minutes)
     except TrainingStopped as stopped:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(128 + stopped.signal) from None

@@ -107,6 +107,9 @@ class CriticConfig(_Strict):
 class TrainConfig(_Strict):
     """One run of one stage.
 
+    With `minutes` the run ends after so many, if it has not made all `steps` by then, and the learning rate
+    falls as it would have over all of them.
+
     `drop_portrait` and `drop_attribute` are how often an example goes without (condition dropout, for
     guidance on each apart); `drop_both` is the part of `drop_portrait` in which the attributes go as well.
     `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
@@ -144,6 +147,7 @@ class TrainConfig(_Strict):
     distillation: DistillationConfig | None = None
     critic: CriticConfig | None = None
     steps: int = Field(ge=1)
+    minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(2, ge=1)
     gradient_accumulation: int = Field(1, ge=1)
     gradient_checkpointing: bool = False

@@ -35,9 +35,14 @@ def is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and _HIDDEN.search(name) is not None
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Warm-up, constant, linear decay to zero over the last `decay_steps`."""
+def learning_rate(config: TrainConfig, step: int, done: float | None = None) -> float:
+    """Warm-up, constant, linear decay to zero over the last `decay_steps`.
+
+    Args:
+        done: how many of the configuration's steps the run is past, where that is not `step` (`Pace`).
+    """
     optimizer = config.optimizer
     warmup = min(1.0, (step + 1) / (optimizer.warmup_steps + 1))
-    decay = min(1.0, (config.steps - step) / optimizer.decay_steps) if optimizer.decay_steps else 1.0
+    past = step if done is None else done
+    decay = min(1.0, (config.steps - past) / optimizer.decay_steps) if optimizer.decay_steps else 1.0
     return optimizer.learning_rate * warmup * decay

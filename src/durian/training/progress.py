@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from rich.console import Console
@@ -18,10 +18,19 @@ class TrainingProgress:
         total: steps of the run. done: those that it has already.
         seconds: that the latest of these took, so that rate and remaining time are known from the start.
         every: steps between two lines of a log.
+        limit: seconds that the run may still take, None for as many as it needs.
     """
 
-    def __init__(self, console: Console, total: int, done: int, seconds: Sequence[float], every: int):
-        self.console, self.total, self.done, self.every = console, total, done, every
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        done: int,
+        seconds: Sequence[float],
+        every: int,
+        limit: Callable[[], float | None] = lambda: None,
+    ):
+        self.console, self.total, self.done, self.every, self.limit = console, total, done, every, limit
         self.seconds, self.losses = list(seconds[-_WINDOW:]), []
         columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}")
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
@@ -51,5 +60,7 @@ class TrainingProgress:
         if self.seconds:
             mean = sum(self.seconds) / len(self.seconds)
             parts.append(f"{1 / mean:.2f} steps/s" if mean < 1 else f"{mean:.2f} s/step")
-            parts.append(f"{timedelta(seconds=round((self.total - self.done) * mean))} left")
+            needed, limit = (self.total - self.done) * mean, self.limit()
+            left = needed if limit is None else min(needed, limit)
+            parts.append(f"{timedelta(seconds=round(left))} left")
         return ", ".join(parts)

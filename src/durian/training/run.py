@@ -40,6 +40,7 @@ from durian.training.folder import RunFolder
 from durian.training.interruption import Interruption, TrainingStopped
 from durian.training.objective import AdversarialObjective, Batch, ReconstructionObjective
 from durian.training.optimizer import build_optimizer, learning_rate
+from durian.training.pace import Pace
 from durian.training.progress import TrainingProgress
 from durian.training.reader import train_reader
 from durian.training.scores import score_held_out
@@ -87,13 +88,17 @@ class Run:
 
 
 def train(
-    config_path: Path, output: Path | None = None, fresh: bool = False, steps: int | None = None
+    config_path: Path,
+    output: Path | None = None,
+    fresh: bool = False,
+    steps: int | None = None,
+    minutes: float | None = None,
 ) -> Path:
     """Train as a configuration says, going on from the run folder's state if there is one.
 
     Args:
         config_path: YAML file of a `TrainConfig`.
-        output, steps: in place of the configuration's.
+        output, steps, minutes: in place of the configuration's.
         fresh: start over, though the run folder has a state.
 
     Returns:
@@ -103,7 +108,7 @@ def train(
         DurianError: the configuration or the data are not usable.
         TrainingStopped: SIGINT or SIGTERM came; the state is saved.
     """
-    overrides = {"output": output, "steps": steps}
+    overrides = {"output": output, "steps": steps, "minutes": minutes}
     config = load_config(config_path, {k: v for k, v in overrides.items() if v is not None})
     check_config(config)
     accelerator = make_accelerator(config)
@@ -226,18 +231,22 @@ def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
         record.started(config, processes=accelerator.num_processes, trained_parameters=trained)
     seconds = [each["seconds"] for each in record.records if "seconds" in each] if record else []
     iterator = iter(batches)
-    bar = TrainingProgress(run.console, config.steps, step, seconds, every=min(100, config.save_every))
+    pace = Pace(config, accelerator, sum(seconds))
+    every = min(100, config.save_every)
+    bar = TrainingProgress(run.console, config.steps, step, seconds, every, pace.left)
+    done = pace.done(step)
     with bar, Interruption() as interruption:
-        while step < config.steps:
+        while done < config.steps:
             started = time.monotonic()
-            rate = learning_rate(config, step)
+            rate = learning_rate(config, step, done)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             result = make_step([next(iterator) for _ in range(config.gradient_accumulation)])
             step += 1
             run.average.update(step)
             stop = interruption.agreed(accelerator)
-            due = step == config.steps
+            done = pace.done(step)
+            due = done >= config.steps
             if record is not None:
                 values = {**result.values(), "learning_rate": rate}
                 values["seconds"] = time.monotonic() - started
@@ -251,7 +260,7 @@ def _loop(run: Run, clips: list[Clip], held_out: list[Clip], step: int) -> None:
                 break
     if record is not None:
         record.close()
-    if step < config.steps:
+    if done < config.steps:
         raise TrainingStopped(step, stop)
 
 
