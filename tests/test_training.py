@@ -257,6 +257,19 @@ def test_only_what_makes_pixels_of_copies_changes(clips, tmp_path: Path):
     assert changed == parameters.keys()
 
 
+def test_absolute_errors_cost_what_their_weight_says(clips, tmp_path: Path):
+    networks, scheduler = tiny_networks(temporal=False), DDIMScheduler(**tiny_preset().scheduler)
+    batch, losses = batch_of(clips[:1]), []
+    for weight in (0.0, 0.5):
+        objective = ReconstructionObjective(
+            networks, scheduler, config_with(tmp_path, absolute_loss_weight=weight)
+        )
+        losses.append(objective(batch, example_generators(0, torch.arange(2))))
+    made = objective.reconstruct(batch, example_generators(0, torch.arange(2)))
+    expected = (made.prediction - made.target).abs().mean()  # all places have the same weight here
+    torch.testing.assert_close(losses[1] - losses[0], 0.5 * expected, rtol=1e-3, atol=0)
+
+
 def test_flicker_costs_what_its_weight_says(clips, tmp_path: Path):
     """Of the very frames that are trained on, and on the way to the weights."""
     networks, scheduler = tiny_networks(), DDIMScheduler(**tiny_preset().scheduler)

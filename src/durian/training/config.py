@@ -161,6 +161,7 @@ class TrainConfig(_Strict):
     drop_attribute: float = Field(0.05, ge=0, le=1)
     drop_both: float = Field(0.0, ge=0, le=1)
     attribute_loss_weight: float = Field(0.0, ge=0)
+    absolute_loss_weight: float = Field(0.0, ge=0)
     colour_loss_weight: float = Field(0.0, ge=0)
     edge_loss_weight: float = Field(0.0, ge=0)
     contrast_loss_weight: float = Field(0.0, ge=0)
