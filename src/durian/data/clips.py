@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -16,6 +19,7 @@ from webdataset.compat import WebDataset
 from durian.errors import DurianError
 from durian.labels import ATTRIBUTE_LABELS, LENS_BIT, attribute_region, lens_region
 from durian.portrait.lenses import LensEvidence, are_clear, lens_openings
+from durian.work import available_cores
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,23 @@ def read_clips(
     samples = WebDataset(
         [str(shard) for shard in shards], shardshuffle=False, empty_check=False, nodesplitter=None
     )
-    for index, sample in enumerate(samples):
-        if limit is not None and index >= limit:
-            return
-        yield _decode(sample)
+    for index, clip in enumerate(_decoded(islice(samples, limit)), start=1):
+        yield clip
         if progress is not None:
-            progress(index + 1)
+            progress(index)
+
+
+def _decoded(samples: Iterable[dict[str, bytes]]) -> Iterator[Clip]:
+    """Clips in order; some are decoded beside each other, for pictures are decoded without Python's lock."""
+    workers = available_cores()
+    with ThreadPoolExecutor(workers) as pool:
+        begun: deque[Future[Clip]] = deque()
+        for sample in samples:
+            begun.append(pool.submit(_decode, sample))
+            if len(begun) > 2 * workers:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 def _decode(sample: dict[str, bytes]) -> Clip:

@@ -146,7 +146,7 @@ class ReconstructionObjective(nn.Module):
         error = residual.square().mean(1)
         factor = spatial_factor(self.networks.vae)
         if config.absolute_loss_weight:
-            # Squared error asks for the mean of what is possible, this for the median: there an edge is sharp.
+            # Squared error asks for the mean of what is possible, this for the median, with a sharp edge.
             error = error + config.absolute_loss_weight * residual.abs().mean(1)
         if config.colour_loss_weight:
             error = error + config.colour_loss_weight * hue_error(residual)
