@@ -371,10 +371,11 @@ def test_train_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     monkeypatch.setattr("durian.training.run.train", run)
     assert main(["train", "run.yaml"]) == 0
-    assert main(["train", "run.yaml", "--fresh", "--output", str(tmp_path), "--steps", "3"]) == 0
+    options = ["--fresh", "--output", str(tmp_path), "--steps", "3", "--minutes", "1.5"]
+    assert main(["train", "run.yaml", *options]) == 0
     assert calls == [
-        (Path("run.yaml"), {"output": None, "fresh": False, "steps": None}),
-        (Path("run.yaml"), {"output": tmp_path, "fresh": True, "steps": 3}),
+        (Path("run.yaml"), {"output": None, "fresh": False, "steps": None, "minutes": None}),
+        (Path("run.yaml"), {"output": tmp_path, "fresh": True, "steps": 3, "minutes": 1.5}),
     ]
     assert str(tmp_path / "checkpoint") in capfd.readouterr().out
 
