@@ -3,7 +3,7 @@
     uv run python benchmarks/recipe.py OUT --minutes 60
     uv run python benchmarks/recipe.py OUT --minutes 8 --batch 32 --workers 12 --start mini     # on a GPU
 
-Each stage has a share of the time, for which its configuration's steps are ten times as many, so that the time
+Each stage has a share of the time, for which its configuration has ten times its steps, so that the time
 ends it; the learning rate falls as the configuration says. Rendering is not counted. The same command goes on
 where it was stopped.
 """
