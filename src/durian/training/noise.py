@@ -40,8 +40,8 @@ def draw(
 
     Args:
         generators: on the CPU, one for each example; None is torch's global one.
-        device: where the numbers are wanted. A GPU draws the noise itself, since a batch's takes a CPU
-            longer than a step: its numbers are not a CPU's.
+        device: where the numbers are wanted. A GPU draws the noise itself, and need not wait for a CPU
+            to draw a large batch's: its numbers are not a CPU's.
     """
     count = shape[0]
     if generators is not None and len(generators) != count:
@@ -58,7 +58,7 @@ def draw(
         if generators is None:
             return torch.randn(shape, device=device)
         own = [torch.Generator(device).manual_seed(source.initial_seed()) for source in generators]
-        return torch.stack([torch.randn(shape[1:], generator=each, device=device) for each in own])
+        return torch.stack([torch.randn(shape[1:], generator=source, device=device) for source in own])
 
     return Draws(each(torch.rand, levels), noise(), each(torch.rand), each(torch.rand))
 
