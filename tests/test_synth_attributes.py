@@ -28,7 +28,10 @@ from durian.synth.attributes import (
 )
 from durian.synth.attributes.ceiling import under
 from durian.synth.attributes.hair_build import padding
+from durian.synth.attributes.hat import sample_free_form
 from durian.synth.attributes.lens_shapes import SHAPES
+from durian.synth.attributes.meshes import SKULL_CENTRE
+from durian.synth.fields import SKH
 from durian.synth.head import Head
 from durian.synth.identity import Identity, sample_identity
 from durian.synth.parts import AttributeParts, Binding
@@ -250,6 +253,30 @@ def test_hats_cover_the_skull_and_make_room_for_hair() -> None:
             if len(above):
                 assert head.skull_distance(above).min() > 0.0, style
     assert padding(Hair("afro", 0, (0.1, 0.1, 0.1))) > padding(None)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10_000), person=st.integers(0, 7))
+def test_free_hats_cover_the_skull(seed: int, person: int) -> None:
+    head, worn = a_head(person), sample_free_form(np.random.default_rng(seed))
+    parts = build_attributes(Attributes(hat=worn), head)["hat"]
+    check_parts("hat", parts, head)
+    (mesh,) = parts.meshes
+    above = mesh.vertices[mesh.vertices[:, 1] > 0.9]
+    assert head.skull_distance(above).min() > 0.0
+    top = np.array([0.0, SKULL_CENTRE[1] + head.shape[SKH], SKULL_CENTRE[2]])
+    assert mesh.vertices[:, 1].max() > top[1]
+    assert np.abs(mesh.vertices - top).max() < 3  # of a skull 1.6 wide: no brim leaves the picture's scale
+
+
+def test_free_hats_are_no_two_alike() -> None:
+    head, rng = a_head(5), np.random.default_rng(0)
+    hats = [build_attributes(Attributes(hat=sample_free_form(rng)), head)["hat"].meshes[0] for _ in range(8)]
+    widths = [np.ptp(mesh.vertices[:, 0]) for mesh in hats]
+    heights = [mesh.vertices[:, 1].max() for mesh in hats]
+    assert max(widths) > 1.3 * min(widths)
+    assert max(heights) > 1.1 * min(heights)
+    assert len({mesh.material for mesh in hats}) > 1
 
 
 @pytest.mark.parametrize("style", SHAPES)

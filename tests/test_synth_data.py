@@ -190,6 +190,25 @@ def test_training_people_never_wear_a_held_out_style():
             assert attribute is None or attribute.style in module.STYLES.train_styles
 
 
+def test_free_hats_are_put_on_a_share_of_people_who_stay_the_same_otherwise(tmp_path: Path):
+    settings = dataclasses.replace(SMALL, free_hats=0.6)
+    free = 0
+    for index in range(100):
+        (own, motion), (person, takes) = (clip_recipe(s, index) for s in (SMALL, settings))
+        assert takes == motion
+        if person != own:
+            free += 1
+            assert person.attributes.hat is not None
+            assert person.attributes.hat.style == hat.FREE_FORM
+            assert own == dataclasses.replace(
+                person, attributes=dataclasses.replace(person.attributes, hat=own.attributes.hat)
+            )
+    assert 45 <= free <= 75
+    write_clips(tmp_path, 2, settings)
+    with pytest.raises(DurianError, match="other settings"):
+        write_clips(tmp_path, 2, SMALL)
+
+
 def test_splits_are_what_their_names_say():
     for index in range(6):
         assert len(recipe("multi", index).donors) in (2, 3, 4)

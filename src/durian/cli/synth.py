@@ -64,13 +64,16 @@ def clips(
         bool,
         typer.Option("--unshaded", help="People in hats once more, as if the hat cast no shadow, too."),
     ] = False,
+    free_hats: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of people in hats of no style, drawn at random.")
+    ] = 0.0,
     workers: Workers = None,
 ) -> None:
     """Render clips to train on: frames, labels, landmarks and parameters in webdataset shards."""
     from durian.synth.dataset import ClipSettings, write_clips
     from durian.work import available_cores
 
-    settings = ClipSettings(frames, size, seed, samples, relit, takes, surface, unshaded)
+    settings = ClipSettings(frames, size, seed, samples, relit, takes, surface, unshaded, free_hats)
     with progress_bars() as report:
         shards = write_clips(
             out,

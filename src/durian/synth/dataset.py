@@ -21,6 +21,7 @@ import numpy as np
 from durian.errors import DurianError
 from durian.labels import Label, pixel_classes
 from durian.surface import encode_surface
+from durian.synth.attributes.hat import sample_free_form
 from durian.synth.dynamics import lagging_poses
 from durian.synth.model import Model, build
 from durian.synth.performance import Performance, sample_performance
@@ -45,7 +46,8 @@ class ClipSettings:
     `relit` of a clip's frames, drawn at random, are rendered again, each in another light. The frames are
     shared out among `takes`, performances of their own, as evenly as they go. With `surface` every frame
     has a picture of the places that it shows (`durian.surface`). With `unshaded` every frame of people in
-    hats comes once more, as if the hat cast no shadow.
+    hats comes once more, as if the hat cast no shadow. `free_hats` is the share of people who get a hat of no
+    style (`sample_free_form`) in place of what they wear on their heads.
     """
 
     frames: int = 16
@@ -56,6 +58,7 @@ class ClipSettings:
     takes: int = 1
     surface: bool = False
     unshaded: bool = False
+    free_hats: float = 0.0
 
 
 def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, tuple[Performance, ...]]:
@@ -63,7 +66,11 @@ def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, tuple[Perfo
     rng = np.random.default_rng([CLIPS, settings.seed, index])
     person = sample_person(rng, split="train")
     lengths = [len(part) for part in np.array_split(np.arange(settings.frames), settings.takes)]
-    return person, tuple(sample_performance(rng, length) for length in lengths)
+    takes = tuple(sample_performance(rng, length) for length in lengths)
+    own = np.random.default_rng([CLIPS, settings.seed, index, 2])  # all else is as without such hats
+    if own.random() < settings.free_hats:
+        person = replace(person, attributes=replace(person.attributes, hat=sample_free_form(own)))
+    return person, takes
 
 
 def write_clips(
@@ -118,7 +125,7 @@ def _claim(folder: Path, settings: ClipSettings) -> None:
     try:
         if manifest.is_file():
             found = json.loads(manifest.read_text("utf-8"))
-            older = {"relit": 0, "takes": 1, "surface": False, "unshaded": False}
+            older = {"relit": 0, "takes": 1, "surface": False, "unshaded": False, "free_hats": 0.0}
             if {**older, **found} != asdict(settings):
                 raise DurianError(
                     f"{folder} holds clips of other settings ({found}): choose another folder or these"

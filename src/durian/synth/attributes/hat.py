@@ -27,6 +27,8 @@ STYLES = StyleTable(
     },
     held_out=frozenset({"bowler", "cowboy-hat", "turban"}),
 )
+FREE_FORM = "free-form"
+"""No style: brim and crown are drawn at random. In the table it would change who wears what elsewhere."""
 TRAIN_STYLES = STYLES.train_styles
 HELD_OUT_STYLES = STYLES.held_out_styles
 
@@ -53,7 +55,7 @@ class Hat:
     """Tilt towards the image's right, in [-1, 1]."""
 
     def __post_init__(self) -> None:
-        if self.style not in STYLES.weights:
+        if self.style != FREE_FORM and self.style not in STYLES.weights:
             raise ValueError(f"unknown hat style {self.style!r}; known: {', '.join(STYLES.styles)}")
 
 
@@ -80,4 +82,19 @@ def sample_hat(rng: np.random.Generator, masculinity: float, age: float, split: 
         brim=float(rng.uniform(0.85, 1.2)),
         pitch=float(rng.uniform(-0.6, 0.6)),
         roll=float(rng.uniform(-0.6, 0.6)),
+    )
+
+
+def sample_free_form(rng: np.random.Generator) -> Hat:
+    """Draws a hat of no style, of a wider range of sizes, so that a network meets more than a dozen forms."""
+    return Hat(
+        style=FREE_FORM,
+        seed=draw_seed(rng),
+        colour=cloth_colour(rng),
+        second_colour=cloth_colour(rng),
+        stripes=float(rng.uniform(0.3, 1.0)) if rng.random() < 0.3 else 0.0,
+        height=float(rng.uniform(0.85, 1.2)),
+        brim=float(rng.uniform(0.8, 1.25)),
+        pitch=float(rng.uniform(-1, 1)),
+        roll=float(rng.uniform(-1, 1)),
     )

@@ -10,8 +10,17 @@ import numpy as np
 
 from durian.labels import Label
 from durian.synth.attributes.colours import Colour, mix, scaled
-from durian.synth.attributes.hat import Hat
-from durian.synth.attributes.hat_forms import Fit, longitudes, rim_height, shell, turned, visor
+from durian.synth.attributes.free_hat import build_free_form
+from durian.synth.attributes.hat import FREE_FORM, Hat
+from durian.synth.attributes.hat_forms import (
+    Fit,
+    crown_height,
+    longitudes,
+    rim_height,
+    shell,
+    turned,
+    visor,
+)
 from durian.synth.attributes.meshes import grid, mesh, sphere
 from durian.synth.parts import AttributeParts, Binding, Material, Mesh
 
@@ -137,13 +146,8 @@ def _brimmed(
     return [_surface(hat, material, settled, uv, np.ascontiguousarray(colours))]
 
 
-def _crown(fit: Fit, height: float) -> float:
-    """Height of a crown above the rim that always covers the skull."""
-    return max(fit.top + 0.04, fit.forehead + height) - fit.forehead
-
-
 def _fedora(hat: Hat, fit: Fit) -> list[Mesh]:
-    top = _crown(fit, 0.80 * hat.height)
+    top = crown_height(fit, 0.80 * hat.height)
     wide = 1.0 + 0.46 * hat.brim
     profile = [
         (wide, 0.0), (wide - 0.03, -0.025), (1.03, 0.0), (1.0, 0.03), (0.98, 0.19), (0.96, 0.21),
@@ -162,7 +166,7 @@ def _fedora(hat: Hat, fit: Fit) -> list[Mesh]:
 
 
 def _bowler(hat: Hat, fit: Fit) -> list[Mesh]:
-    top = _crown(fit, 0.72 * hat.height)
+    top = crown_height(fit, 0.72 * hat.height)
     wide = 1.0 + 0.27 * hat.brim
     angle = np.linspace(0.25, math.pi / 2, 8)
     dome = [(float(math.cos(a) ** 0.75), float(0.12 + (top - 0.12) * math.sin(a) ** 1.1)) for a in angle]
@@ -175,7 +179,7 @@ def _bowler(hat: Hat, fit: Fit) -> list[Mesh]:
 
 
 def _top_hat(hat: Hat, fit: Fit) -> list[Mesh]:
-    top = _crown(fit, 1.0 * hat.height)
+    top = crown_height(fit, 1.0 * hat.height)
     wide = 1.0 + 0.34 * hat.brim
     profile = [
         (wide, 0.03), (wide - 0.02, -0.01), (1.03, 0.0), (1.0, 0.02), (0.985, 0.22), (0.98, 0.24),
@@ -188,7 +192,7 @@ def _top_hat(hat: Hat, fit: Fit) -> list[Mesh]:
 
 
 def _cowboy(hat: Hat, fit: Fit) -> list[Mesh]:
-    top = _crown(fit, 0.86 * hat.height)
+    top = crown_height(fit, 0.86 * hat.height)
     wide = 1.0 + 0.72 * hat.brim
     profile = [
         (wide, 0.0), (wide - 0.02, -0.025), (1.04, 0.0), (1.0, 0.03), (0.99, 0.14), (0.98, 0.16),
@@ -205,7 +209,7 @@ def _cowboy(hat: Hat, fit: Fit) -> list[Mesh]:
 
 
 def _sun_hat(hat: Hat, fit: Fit) -> list[Mesh]:
-    top = _crown(fit, 0.66 * hat.height)
+    top = crown_height(fit, 0.66 * hat.height)
     wide = 1.0 + 0.95 * hat.brim
     angle = np.linspace(0.35, math.pi / 2, 7)
     dome = [(float(math.cos(a) ** 0.8), float(0.18 + (top - 0.18) * math.sin(a) ** 1.2)) for a in angle]
@@ -222,7 +226,7 @@ def _sun_hat(hat: Hat, fit: Fit) -> list[Mesh]:
 
 
 def _bucket(hat: Hat, fit: Fit) -> list[Mesh]:
-    top = _crown(fit, 0.62 * hat.height)
+    top = crown_height(fit, 0.62 * hat.height)
     wide = 1.03 + 0.30 * hat.brim
     drop = -0.16 * hat.brim
     profile = [
@@ -308,4 +312,5 @@ _FORMS: dict[str, Callable[[Hat, Fit], list[Mesh]]] = {
     "turban": _turban,
     "headband": _headband,
     "flat-cap": _flat_cap,
+    FREE_FORM: build_free_form,
 }

@@ -54,6 +54,11 @@ class Fit:
         return flat.reshape(points.shape)
 
 
+def crown_height(fit: Fit, height: float) -> float:
+    """Height of a crown above the rim that always covers the skull."""
+    return max(fit.top + 0.04, fit.forehead + height) - fit.forehead
+
+
 def longitudes(count: int = AROUND) -> Array:
     return np.linspace(-math.pi, math.pi, count)
 
