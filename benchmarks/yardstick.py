@@ -18,12 +18,14 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from durian.models.autoencoder import decode_latents, encode_latents, spatial_factor
 from durian.models.networks import MaskedReference
 from durian.models.spatial_attention import (
+    EmbeddingAttention,
     ReferenceCache,
     ReferenceFeatures,
     References,
@@ -102,6 +104,21 @@ class BankAttention(nn.Module):
         return key, value
 
 
+class RepeatedAttention(AttnProcessor2_0):
+    """Cross-attention with the embeddings' keys and values projected again in every call, for every frame."""
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Float[Tensor, "RF N C"],
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        context: object = None,
+    ) -> Float[Tensor, "RF N C"]:
+        frames = len(hidden_states) // len(encoder_hidden_states)
+        return super().__call__(attn, hidden_states, encoder_hidden_states.repeat_interleave(frames, 0))
+
+
 def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     split = (each.unflatten(2, (attn.heads, -1)).transpose(1, 2) for each in (query, key, value))
     return F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
@@ -123,6 +140,9 @@ class Yardstick:
         self.finest = next(iter(layers))
         for attn in layers.values():
             attn.set_processor(cast(Any, BankAttention(cast(SpatialAttention, attn.processor), self.bank)))
+        for module in self.unet.modules():
+            if isinstance(module, Attention) and isinstance(module.processor, EmbeddingAttention):
+                module.set_processor(RepeatedAttention())
 
     @torch.no_grad()
     def latents(

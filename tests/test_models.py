@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +29,12 @@ from durian.models.networks import OPTIONAL_COMPONENTS, EncodedReference, Networ
 from durian.models.positions import encode_positions, position_dim
 from durian.models.presets import PRESETS, SD15
 from durian.models.scheduler import GuessDDIMScheduler
-from durian.models.spatial_attention import SpatialAttention, SpatialContext, spatial_layers
+from durian.models.spatial_attention import (
+    EmbeddingAttention,
+    SpatialAttention,
+    SpatialContext,
+    spatial_layers,
+)
 from tiny import UNET, tiny_networks, tiny_unet
 
 
@@ -85,6 +90,34 @@ def test_denoising_unet_is_diffusers_motion_unet(sample):
     with torch.no_grad():
         want = theirs(sample["sample"], sample["timestep"], embedding).sample
         torch.testing.assert_close(ours(**sample), want, atol=1e-6, rtol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    samples=st.integers(1, 2),
+    frames=st.integers(1, 3),
+    tokens=st.integers(1, 9),
+    heads=st.sampled_from([1, 2, 4]),
+    seed=st.integers(0, 99),
+)
+def test_attention_to_few_embeddings_is_diffusers_attention(samples, frames, tokens, heads, seed):
+    """Whether the projections are joined (few tokens, no gradient) or not."""
+    torch.manual_seed(seed)
+    attn = Attention(16, cross_attention_dim=12, heads=heads, dim_head=16 // heads).eval()
+    hidden, embedding = torch.randn(samples * frames, 6, 16), torch.randn(samples, tokens, 12)
+    with torch.no_grad():
+        want = attn(hidden, embedding.repeat_interleave(frames, 0))
+        attn.set_processor(EmbeddingAttention())
+        torch.testing.assert_close(attn(hidden, embedding), want, atol=1e-6, rtol=1e-5)
+        hidden_token = torch.zeros(samples * frames, 1, tokens).index_fill(2, torch.tensor(0), -math.inf)
+        if tokens > 1:
+            context = SpatialContext(embedding_bias=hidden_token)
+            told = attn(hidden, embedding, context=context)
+            torch.testing.assert_close(told, attn(hidden, embedding[:, 1:]), atol=1e-6, rtol=1e-5)
+    learned = attn(hidden, embedding)
+    torch.testing.assert_close(learned, want, atol=1e-6, rtol=1e-5)
+    learned.square().sum().backward()
+    assert attn.to_k.weight.grad is not None
 
 
 @torch.no_grad()
@@ -149,8 +182,8 @@ class Recorder(AttnProcessor2_0):
 
 def test_reference_features_are_the_unets_hidden_states():
     torch.manual_seed(0)
-    net = ReferenceNet(**{**UNET, "in_channels": 5}).eval()
-    theirs = UNet2DConditionModel(**{**UNET, "in_channels": 5}).eval()
+    net = ReferenceNet(**{**UNET, "in_channels": 5}).eval().double()  # so that rounding hides nothing
+    theirs = UNet2DConditionModel(**{**UNET, "in_channels": 5}).eval().double()
     missing, unexpected = theirs.load_state_dict(net.state_dict(), strict=False)
     assert not unexpected
     assert all(key.startswith(("conv_norm_out.", "conv_out.")) for key in missing)
@@ -159,6 +192,7 @@ def test_reference_features_are_the_unets_hidden_states():
         if name.endswith("attn1"):
             module.set_processor(Recorder(name, want))
     latents, mask, embedding = torch.randn(2, 4, 8, 8), torch.rand(2, 1, 8, 8), torch.randn(2, 3, 12)
+    latents, mask, embedding = latents.double(), mask.double(), embedding.double()
     with torch.no_grad():
         got = net(latents, mask, embedding)
         theirs(torch.cat([latents, mask], 1), 0, embedding)

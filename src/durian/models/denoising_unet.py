@@ -330,13 +330,12 @@ class DenoisingUNet(UNetMotionModel):
         if timesteps.numel() != batch * frames:
             timesteps = timesteps.expand(batch).repeat_interleave(frames)
         emb = self.time_embedding(self.time_proj(timesteps).to(sample.dtype))
-        embedding = encoder_hidden_states.repeat_interleave(frames, 0)
         bias = None
         if embedding_keep is not None:
-            bias = torch.zeros_like(embedding[:, None, :, 0])
+            bias = torch.zeros_like(encoder_hidden_states[:, None, :, 0]).repeat_interleave(frames, 0)
             bias.masked_fill_(~embedding_keep.repeat_interleave(frames, 0)[:, None], -math.inf)
         context = {"context": SpatialContext(references, positions or None, embedding_bias=bias)}
-        told = {"encoder_hidden_states": embedding, "cross_attention_kwargs": context}
+        told = {"encoder_hidden_states": encoder_hidden_states, "cross_attention_kwargs": context}
 
         first = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
         if keypoint_features is not None:

@@ -231,19 +231,46 @@ class SpatialAttention(nn.Module):
 
 
 class EmbeddingAttention(AttnProcessor2_0):
-    """Cross-attention to image embeddings: diffusers' own, with the context's bias on their tokens."""
+    """Cross-attention to image embeddings, which all frames of a sample share: (B, L, D) for (BF, N, C).
+
+    In training it is diffusers' own, with the context's bias on the embeddings' tokens. Otherwise, where they
+    are few, their keys go into the projection of the queries and their values into that of the output: the
+    same result without any projection of the frames' tokens but to the scores and back.
+    """
 
     def __call__(
         self,
         attn: Attention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
+        hidden_states: Float[Tensor, "BF N C"],
+        encoder_hidden_states: Float[Tensor, "B L D"],
         attention_mask: Tensor | None = None,
         context: SpatialContext | None = None,
-    ) -> Tensor:
-        if context is not None and context.embedding_bias is not None:
-            attention_mask = context.embedding_bias
-        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
+    ) -> Float[Tensor, "BF N C"]:
+        bias = None if context is None else context.embedding_bias
+        few = encoder_hidden_states.shape[1] * attn.heads < attn.inner_dim
+        if few and bias is None and not torch.is_grad_enabled():
+            return _attend_few(attn, hidden_states, encoder_hidden_states)
+        frames = hidden_states.shape[0] // encoder_hidden_states.shape[0]
+        embedding = _per_frame(encoder_hidden_states, frames)
+        return super().__call__(attn, hidden_states, embedding, attention_mask if bias is None else bias)
+
+
+def _attend_few(
+    attn: Attention, hidden: Float[Tensor, "BF N C"], embedding: Float[Tensor, "B L D"]
+) -> Float[Tensor, "BF N C"]:
+    """softmax((h W_q)(e W_k)ᵀ)(e W_v) W_o as softmax(h (W_q (e W_k)ᵀ)) ((e W_v) W_o), head by head."""
+    key, value = (tokens.unflatten(2, (attn.heads, -1)) for tokens in _keys_values(attn, embedding))
+    query, output = attn.to_q, cast(nn.Linear, cast(nn.ModuleList, attn.to_out)[0])
+    given = torch.einsum("blhd,chd->bhlc", value, output.weight.unflatten(1, (attn.heads, -1))).flatten(1, 2)
+    if embedding.shape[1] == 1:  # a softmax over one is 1, whoever asks
+        out = (given.sum(1, keepdim=True) + output.bias).repeat_interleave(len(hidden) // len(embedding), 0)
+        return out.expand_as(hidden)
+    # What all scores have in common changes no softmax, and in half precision would cost digits.
+    key = key - key.mean(1, keepdim=True)
+    asked = torch.einsum("blhd,hdc->bhlc", key, query.weight.unflatten(0, (attn.heads, -1))).flatten(1, 2)
+    tokens = hidden.reshape(len(embedding), -1, hidden.shape[2])
+    scores = (tokens @ asked.mT * attn.scale).unflatten(2, (attn.heads, -1)).softmax(-1).flatten(2)
+    return (scores @ given + output.bias).reshape(hidden.shape)
 
 
 def install_spatial_attention(unet: nn.Module, position_dim: int, pixel_channels: int = 0) -> None:
