@@ -133,7 +133,13 @@ def _replace_text(path: Path, text: str) -> None:
 
 def write_case(folder: Path, split: str, index: int, size: int, samples: int) -> tuple[str, str, str, str]:
     """Render one case unless it is there; return split, name, hash of the recipe and of the pictures."""
-    case = recipe(split, index)
+    return write_recipe(folder, split, index, recipe(split, index), size, samples)
+
+
+def write_recipe(
+    folder: Path, split: str, index: int, case: Recipe, size: int, samples: int
+) -> tuple[str, str, str, str]:
+    """The same of any recipe, which the benchmark need not have."""
     described = json.dumps(dataclasses.asdict(case), sort_keys=True)
     recipe_hash = hashlib.sha256(described.encode()).hexdigest()
     path = folder / case.name
