@@ -16,12 +16,11 @@ from rich.console import Console
 from rich.progress import track
 
 from durian.portrait.geometry import rotation_angle
-from durian.synth.attributes import sample_beard, sample_glasses, sample_hair, sample_hat
 from durian.synth.model import build
 from durian.synth.performance import FrameState, sample_performance
 from durian.synth.person import sample_person
 from durian.synth.pose import euler
-from durian.synth.recipes import KINDS, wear
+from durian.synth.recipes import KINDS, SAMPLERS, wear
 from durian.synth.render import Rendered, render
 
 PAIRS = 4  # domain of seeds beside `durian.synth.dataset.CLIPS` and `CASES`
@@ -30,7 +29,6 @@ SIZE, SAMPLES = 96, 2
 TARGETS = 3  # poses of each training portrait
 CHUNK = 100  # donors in a file
 GAPS = (0.0, 15.0, 30.0, 45.0, 60.0, 80.0)  # degrees; the bins of the test, equally filled
-_SAMPLERS = {"hair": sample_hair, "glasses": sample_glasses, "beard": sample_beard, "hat": sample_hat}
 _FURTHEST = 0.9  # radians of yaw in training
 
 console = Console(width=110)
@@ -81,7 +79,7 @@ def _pairs(role: int, index: int) -> list[dict[str, np.ndarray]]:
     while True:
         donor, portrait = sample_person(rng, "train"), sample_person(rng, "train")
         donor = wear(
-            donor, **{kind: _SAMPLERS[kind](rng, donor.identity.masculinity, donor.identity.age, split)}
+            donor, **{kind: SAMPLERS[kind](rng, donor.identity.masculinity, donor.identity.age, split)}
         )
         if kind == "hair":
             donor, portrait = wear(donor, hat=None), wear(portrait, hat=None)

@@ -23,20 +23,13 @@ from durian.cli.progress import progress_bars
 from durian.evaluation.cases import case_trials
 from durian.evaluation.metrics import pixel_scores
 from durian.pipeline import DurianPipeline
-from durian.synth.attributes import sample_beard, sample_glasses, sample_hair, sample_hat
 from durian.synth.benchmark import recipe, write_recipe
 from durian.synth.person import Person
-from durian.synth.recipes import Recipe, wear
+from durian.synth.recipes import SAMPLERS, Recipe, wear
 from durian.work import available_cores, run_jobs
 
 SPLIT = "single"
-METRICS = {
-    "psnr": "PSNR",
-    "psnr_attribute": "attribute",
-    "psnr_face": "face",
-    "psnr_rest": "rest",
-}
-_SAMPLERS = {"hair": sample_hair, "glasses": sample_glasses, "beard": sample_beard, "hat": sample_hat}
+METRICS = {"psnr": "PSNR", "psnr_attribute": "attribute", "psnr_face": "face", "psnr_rest": "rest"}
 
 
 def with_donor(case: Recipe, change: Callable[[Person, Person], Person]) -> Recipe:
@@ -67,7 +60,7 @@ def known_style(case: Recipe) -> Recipe:
     (donor,) = case.donors
     rng = np.random.default_rng(list(case.name.encode()))
     identity = donor.person.identity
-    worn = {donor.kind: _SAMPLERS[donor.kind](rng, identity.masculinity, identity.age, "train")}
+    worn = {donor.kind: SAMPLERS[donor.kind](rng, identity.masculinity, identity.age, "train")}
     easy = with_donor(case, lambda person, _: wear(person, **worn))
     return replace(easy, answers=tuple(wear(person, **worn) for person in case.answers))
 

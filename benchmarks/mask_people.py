@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.progress import track
 
 from durian.portrait.attributes import ATTRIBUTES
-from durian.synth.attributes import sample_beard, sample_glasses, sample_hair, sample_hat
 from durian.synth.model import build
 from durian.synth.performance import sample_performance
 from durian.synth.person import Person, sample_person
-from durian.synth.recipes import wear
+from durian.synth.recipes import SAMPLERS, wear
 from durian.synth.render import Rendered, render
 
 MASKS = 5  # domain of seeds beside `durian.synth.dataset.CLIPS` and `CASES`
@@ -25,7 +24,6 @@ TRAIN, TEST = 0, 1
 SIZE, SAMPLES = 128, 2  # of the pictures to train on
 POSES = 2  # of each person to train on
 CHUNK = 100  # people in a file
-_SAMPLERS = {"hair": sample_hair, "glasses": sample_glasses, "beard": sample_beard, "hat": sample_hat}
 
 console = Console(width=110)
 
@@ -88,7 +86,7 @@ def test_frame(index: int, size: int) -> Rendered:
 
 
 def _draw(rng: np.random.Generator, person: Person, kind: str, split: Any) -> Any:
-    return _SAMPLERS[kind](rng, person.identity.masculinity, person.identity.age, split)
+    return SAMPLERS[kind](rng, person.identity.masculinity, person.identity.age, split)
 
 
 def _rows(index: int) -> list[dict[str, np.ndarray]]:

@@ -108,7 +108,11 @@ def test_attention_to_few_embeddings_is_diffusers_attention(samples, frames, tok
     with torch.no_grad():
         want = attn(hidden, embedding.repeat_interleave(frames, 0))
         attn.set_processor(EmbeddingAttention())
+        projected: list[torch.Tensor] = []
+        hook = attn.to_q.register_forward_hook(lambda module, given, made: projected.append(made))
         torch.testing.assert_close(attn(hidden, embedding), want, atol=1e-6, rtol=1e-5)
+        assert len(projected) == (tokens * heads >= 16)  # no frame's token, where embeddings are few
+        hook.remove()
         hidden_token = torch.zeros(samples * frames, 1, tokens).index_fill(2, torch.tensor(0), -math.inf)
         if tokens > 1:
             context = SpatialContext(embedding_bias=hidden_token)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from durian.models.spatial_attention import EmbeddingAttention, SpatialAttention
 from durian.pipeline import DurianPipeline
 from tiny import tiny_inputs, tiny_networks, tiny_preset
 
@@ -34,6 +35,8 @@ def test_the_peers_scheme_makes_the_same_frames(
     pipeline = DurianPipeline(tiny_networks(**options), DDIMScheduler(**preset.scheduler), 32, 2)
     inputs = tiny_inputs(frames, ("hair", "glasses"))
     other = yardstick.Yardstick(pipeline)
+    ours_alone = (SpatialAttention, EmbeddingAttention)  # what saves work
+    assert not any(isinstance(each, ours_alone) for each in other.unet.attn_processors.values())
     theirs = other.latents(inputs, steps, scales, seed=3)
     given = dict(zip(("portrait_scale", "attribute_scale"), scales, strict=True))
     ours = list(

@@ -246,13 +246,14 @@ class EmbeddingAttention(AttnProcessor2_0):
         attention_mask: Tensor | None = None,
         context: SpatialContext | None = None,
     ) -> Float[Tensor, "BF N C"]:
-        bias = None if context is None else context.embedding_bias
+        if context is not None and context.embedding_bias is not None:
+            attention_mask = context.embedding_bias
         few = encoder_hidden_states.shape[1] * attn.heads < attn.inner_dim
-        if few and bias is None and not torch.is_grad_enabled():
+        if few and attention_mask is None and not torch.is_grad_enabled():
             return _attend_few(attn, hidden_states, encoder_hidden_states)
         frames = hidden_states.shape[0] // encoder_hidden_states.shape[0]
         embedding = _per_frame(encoder_hidden_states, frames)
-        return super().__call__(attn, hidden_states, embedding, attention_mask if bias is None else bias)
+        return super().__call__(attn, hidden_states, embedding, attention_mask)
 
 
 def _attend_few(

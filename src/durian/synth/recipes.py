@@ -30,7 +30,7 @@ KINDS = ("hair", "glasses", "beard", "hat")
 FRINGES = ("fringe-long", "bob-fringe", "curtain-long", "shag", "pixie")
 """Hair styles that reach down to a pair of glasses."""
 
-_SAMPLERS = {"hair": sample_hair, "glasses": sample_glasses, "beard": sample_beard, "hat": sample_hat}
+SAMPLERS = {"hair": sample_hair, "glasses": sample_glasses, "beard": sample_beard, "hat": sample_hat}
 _FPS = 15.0
 
 
@@ -98,7 +98,7 @@ def _draw(rng: np.random.Generator, kind: str, person: Person, styles: tuple[str
     """An attribute as this person might wear it: of a style that training never shows, or of `styles`."""
     split: Split = "test" if styles is None else "all"
     while True:
-        attribute = _SAMPLERS[kind](rng, person.identity.masculinity, person.identity.age, split)
+        attribute = SAMPLERS[kind](rng, person.identity.masculinity, person.identity.age, split)
         if styles is None or attribute.style in styles:
             return attribute
 
