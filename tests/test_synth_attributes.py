@@ -27,10 +27,13 @@ from durian.synth.attributes import (
     scarf,
 )
 from durian.synth.attributes.ceiling import under
+from durian.synth.attributes.collection import sample_free_form
+from durian.synth.attributes.free_hair import look_of
 from durian.synth.attributes.hair_build import padding
-from durian.synth.attributes.hat import sample_free_form
-from durian.synth.attributes.lens_shapes import SHAPES
+from durian.synth.attributes.hat import sample_free_hat
+from durian.synth.attributes.lens_shapes import SHAPES, shape_of
 from durian.synth.attributes.meshes import SKULL_CENTRE
+from durian.synth.attributes.styles import FREE_FORM
 from durian.synth.fields import SKH
 from durian.synth.head import Head
 from durian.synth.identity import Identity, sample_identity
@@ -258,7 +261,7 @@ def test_hats_cover_the_skull_and_make_room_for_hair() -> None:
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10_000), person=st.integers(0, 7))
 def test_free_hats_cover_the_skull(seed: int, person: int) -> None:
-    head, worn = a_head(person), sample_free_form(np.random.default_rng(seed))
+    head, worn = a_head(person), sample_free_hat(np.random.default_rng(seed))
     parts = build_attributes(Attributes(hat=worn), head)["hat"]
     check_parts("hat", parts, head)
     (mesh,) = parts.meshes
@@ -271,7 +274,7 @@ def test_free_hats_cover_the_skull(seed: int, person: int) -> None:
 
 def test_free_hats_are_no_two_alike() -> None:
     head, rng = a_head(5), np.random.default_rng(0)
-    hats = [build_attributes(Attributes(hat=sample_free_form(rng)), head)["hat"].meshes[0] for _ in range(8)]
+    hats = [build_attributes(Attributes(hat=sample_free_hat(rng)), head)["hat"].meshes[0] for _ in range(8)]
     widths = [np.ptp(mesh.vertices[:, 0]) for mesh in hats]
     heights = [mesh.vertices[:, 1].max() for mesh in hats]
     assert max(widths) > 1.3 * min(widths)
@@ -279,10 +282,52 @@ def test_free_hats_are_no_two_alike() -> None:
     assert len({mesh.material for mesh in hats}) > 1
 
 
-@pytest.mark.parametrize("style", SHAPES)
-def test_glasses_are_symmetric_and_clear_of_the_face(style: str) -> None:
+@pytest.mark.parametrize("kind", ["hair", "glasses", "beard"])
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), person=st.integers(0, 7), covered=st.booleans())
+def test_free_forms_fit_any_head(kind: str, seed: int, person: int, covered: bool) -> None:
+    head = a_head(person)
+    worn = sample_free_form(np.random.default_rng(seed), kind, 0.3, 0.4)
+    below = {"hat": sample("hat", seed)} if covered else {}
+    parts = build_attributes(Attributes(**{kind: worn}, **below), head)[kind]
+    check_parts(kind, parts, head)
+    alpha = max((painted.texture[..., 3].max() for painted in parts.painted), default=0.0)
+    assert parts.meshes or parts.strands or alpha > 0.3
+
+
+def test_free_hair_is_no_two_alike_and_keeps_its_form() -> None:
+    rng = np.random.default_rng(4)
+    drawn = [sample_free_form(rng, "hair", 0.0, 0.3) for _ in range(24)]
+    looks = [look_of(each) for each in drawn]
+    assert len(set(looks)) == len(looks)
+    assert {type(look).__name__ for look in looks} == {"Recipe", "Gathering", "Braided"}
+    # What a moving picture or an interpolation changes is not what the form is drawn from.
+    assert [look_of(replace(each, volume=1.2, colour=(0.5, 0.2, 0.1))) for each in drawn] == looks
+    lowest = []
+    for each in drawn:
+        strands = build_attributes(Attributes(hair=each), a_head(1))["hair"].strands
+        lowest.append(min((float(part.points[..., 1].min()) for part in strands), default=0.5))
+    assert min(lowest) < -1.5 < -0.6 < max(lowest)  # to the chest, and no lower than the nape
+
+
+def test_free_glasses_and_beards_are_no_two_alike() -> None:
+    shapes = {shape_of(FREE_FORM, seed) for seed in range(20)}
+    assert len(shapes) == 20
+    assert len({shape.rim for shape in shapes}) >= 3
+    head, rng = a_head(2), np.random.default_rng(1)
+    beards = [sample_free_form(rng, "beard", 0.8, 0.4) for _ in range(8)]
+    painted = [
+        build_attributes(Attributes(beard=b), head)["beard"].painted[0].texture[..., 3] for b in beards
+    ]
+    areas = [float((alpha > 0.3).mean()) for alpha in painted]
+    assert max(areas) > 3 * min(areas)
+
+
+@pytest.mark.parametrize("style", [*SHAPES, *range(6)])
+def test_glasses_are_symmetric_and_clear_of_the_face(style: str | int) -> None:
     head = a_head(4)
-    worn = Glasses(style, 0, (0.1, 0.1, 0.1), width=1.05, slide=0.3)
+    form, seed = (style, 0) if isinstance(style, str) else (FREE_FORM, style)
+    worn = Glasses(form, seed, (0.1, 0.1, 0.1), width=1.05, slide=0.3)
     meshes = build_attributes(Attributes(glasses=worn), head)["glasses"].meshes
     points = np.concatenate([mesh.vertices for mesh in meshes])
     mirrored = points * np.array([-1, 1, 1], np.float32)

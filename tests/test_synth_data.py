@@ -20,6 +20,7 @@ from durian.evaluation.cases import CaseOptions, load_case
 from durian.labels import attribute_region
 from durian.synth import benchmark, dataset
 from durian.synth.attributes import beard, glasses, hair, hat
+from durian.synth.attributes.styles import FREE_FORM
 from durian.synth.benchmark import recipe, write_benchmark
 from durian.synth.dataset import ClipSettings, clip_recipe, write_clips
 from durian.synth.model import build
@@ -27,7 +28,7 @@ from durian.synth.performance import Performance
 from durian.synth.person import Person
 from durian.synth.recipes import SPLITS
 from durian.synth.sequence import render_performance
-from durian.synth.serialise import from_json
+from durian.synth.serialise import from_json, to_json
 from durian.work import run_jobs
 
 SMALL = ClipSettings(frames=2, size=48, seed=3, samples=1)
@@ -199,7 +200,7 @@ def test_free_hats_are_put_on_a_share_of_people_who_stay_the_same_otherwise(tmp_
         if person != own:
             free += 1
             assert person.attributes.hat is not None
-            assert person.attributes.hat.style == hat.FREE_FORM
+            assert person.attributes.hat.style == FREE_FORM
             assert own == dataclasses.replace(
                 person, attributes=dataclasses.replace(person.attributes, hat=own.attributes.hat)
             )
@@ -207,6 +208,25 @@ def test_free_hats_are_put_on_a_share_of_people_who_stay_the_same_otherwise(tmp_
     write_clips(tmp_path, 2, settings)
     with pytest.raises(DurianError, match="other settings"):
         write_clips(tmp_path, 2, SMALL)
+
+
+def test_free_forms_take_the_place_of_a_share_of_what_is_worn():
+    settings = dataclasses.replace(SMALL, free_forms=0.7)
+    free = worn = 0
+    for index in range(60):
+        (own, motion), (person, takes) = (clip_recipe(s, index) for s in (SMALL, settings))
+        assert takes == motion
+        assert (person.identity, person.scene) == (own.identity, own.scene)
+        assert person.attributes.hat == own.attributes.hat
+        for kind in ("hair", "glasses", "beard"):
+            before, after = (getattr(who.attributes, kind) for who in (own, person))
+            assert (before is None) == (after is None)
+            if after is not None:
+                worn += 1
+                free += after.style == FREE_FORM
+                assert after.style == FREE_FORM or after == before
+    assert 0.6 <= free / worn <= 0.8
+    assert from_json(Person, to_json(person)) == person
 
 
 def test_splits_are_what_their_names_say():

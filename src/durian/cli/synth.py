@@ -23,7 +23,7 @@ Output = Annotated[Path, typer.Option("--out", help="Folder; what it already hol
 def sheet(
     out: Annotated[Path, typer.Option(help="The picture, a .png file.")],
     kind: Annotated[
-        str, typer.Option(help="random, identities, swaps, poses or styles.", show_default=True)
+        str, typer.Option(help="random, identities, swaps, poses, styles or free-forms.", show_default=True)
     ] = "random",
     size: Size = 160,
     seed: Annotated[int, typer.Option(min=0, help="Of the people.")] = 0,
@@ -67,13 +67,19 @@ def clips(
     free_hats: Annotated[
         float, typer.Option(min=0, max=1, help="Share of people in hats of no style, drawn at random.")
     ] = 0.0,
+    free_forms: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of hair, glasses and beards of no style, drawn at random."),
+    ] = 0.0,
     workers: Workers = None,
 ) -> None:
     """Render clips to train on: frames, labels, landmarks and parameters in webdataset shards."""
     from durian.synth.dataset import ClipSettings, write_clips
     from durian.work import available_cores
 
-    settings = ClipSettings(frames, size, seed, samples, relit, takes, surface, unshaded, free_hats)
+    settings = ClipSettings(
+        frames, size, seed, samples, relit, takes, surface, unshaded, free_hats, free_forms
+    )
     with progress_bars() as report:
         shards = write_clips(
             out,

@@ -21,11 +21,12 @@ import numpy as np
 from durian.errors import DurianError
 from durian.labels import Label, pixel_classes
 from durian.surface import encode_surface
-from durian.synth.attributes.hat import sample_free_form
+from durian.synth.attributes.collection import sample_free_form
 from durian.synth.dynamics import lagging_poses
 from durian.synth.model import Model, build
 from durian.synth.performance import Performance, sample_performance
 from durian.synth.person import Person, sample_person
+from durian.synth.recipes import wear
 from durian.synth.render import Rendered, render
 from durian.synth.scene import sample_light
 from durian.synth.sequence import render_performance
@@ -47,7 +48,8 @@ class ClipSettings:
     shared out among `takes`, performances of their own, as evenly as they go. With `surface` every frame
     has a picture of the places that it shows (`durian.surface`). With `unshaded` every frame of people in
     hats comes once more, as if the hat cast no shadow. `free_hats` is the share of people who get a hat of no
-    style (`sample_free_form`) in place of what they wear on their heads.
+    style (`sample_free_hat`) in place of what they wear on their heads, `free_forms` the share of hair,
+    glasses and beards that have no style either.
     """
 
     frames: int = 16
@@ -59,6 +61,7 @@ class ClipSettings:
     surface: bool = False
     unshaded: bool = False
     free_hats: float = 0.0
+    free_forms: float = 0.0
 
 
 def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, tuple[Performance, ...]]:
@@ -67,9 +70,14 @@ def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, tuple[Perfo
     person = sample_person(rng, split="train")
     lengths = [len(part) for part in np.array_split(np.arange(settings.frames), settings.takes)]
     takes = tuple(sample_performance(rng, length) for length in lengths)
+    body = person.identity.masculinity, person.identity.age
     own = np.random.default_rng([CLIPS, settings.seed, index, 2])  # all else is as without such hats
     if own.random() < settings.free_hats:
-        person = replace(person, attributes=replace(person.attributes, hat=sample_free_form(own)))
+        person = wear(person, hat=sample_free_form(own, "hat", *body))
+    own = np.random.default_rng([CLIPS, settings.seed, index, 3])
+    for kind in ("hair", "glasses", "beard"):
+        if own.random() < settings.free_forms and getattr(person.attributes, kind) is not None:
+            person = wear(person, **{kind: sample_free_form(own, kind, *body)})
     return person, takes
 
 
@@ -125,7 +133,14 @@ def _claim(folder: Path, settings: ClipSettings) -> None:
     try:
         if manifest.is_file():
             found = json.loads(manifest.read_text("utf-8"))
-            older = {"relit": 0, "takes": 1, "surface": False, "unshaded": False, "free_hats": 0.0}
+            older = {
+                "relit": 0,
+                "takes": 1,
+                "surface": False,
+                "unshaded": False,
+                "free_hats": 0.0,
+                "free_forms": 0.0,
+            }
             if {**older, **found} != asdict(settings):
                 raise DurianError(
                     f"{folder} holds clips of other settings ({found}): choose another folder or these"

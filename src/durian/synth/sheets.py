@@ -15,6 +15,7 @@ from durian.synth.attributes import beard as beard_module
 from durian.synth.attributes import glasses as glasses_module
 from durian.synth.attributes import hair as hair_module
 from durian.synth.attributes import hat as hat_module
+from durian.synth.attributes.collection import sample_free_form
 from durian.synth.model import build
 from durian.synth.performance import FrameState, sample_performance
 from durian.synth.person import Person, sample_person
@@ -128,12 +129,26 @@ def styles(seed: int, size: int) -> tuple[Tiles, int]:
     return tiles, 10
 
 
+def free_forms(seed: int, size: int) -> tuple[Tiles, int]:
+    """Hair, eyeglasses, beards and hats of no style, 20 people for each of them."""
+    tiles = []
+    for row, kind in enumerate(("hair", "glasses", "beard", "hat")):
+        for index in range(20):
+            rng = np.random.default_rng([seed, 6000, row, index])
+            person = sample_person(rng)
+            body = person.identity.masculinity, person.identity.age
+            person = wear(wear(person, hat=None), **{kind: sample_free_form(rng, kind, *body)})
+            tiles.append(render(build(person), FrameState(yaw=0.35 * (-1) ** index, smile=0.4), size).rgb)
+    return tiles, 10
+
+
 SHEETS: dict[str, Callable[[int, int], tuple[Tiles, int]]] = {
     "random": random_people,
     "identities": identities,
     "swaps": swaps,
     "poses": poses,
     "styles": styles,
+    "free-forms": free_forms,
 }
 
 

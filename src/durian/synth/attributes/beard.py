@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from durian.synth.attributes.colours import Colour, natural_hair_colour, scaled
-from durian.synth.attributes.styles import Split, StyleTable, draw_seed
+from durian.synth.attributes.styles import FREE_FORM, Split, StyleTable, draw_seed
 
 STYLES = StyleTable(
     weights={
@@ -53,8 +53,12 @@ class Beard:
     """In [0, 1]."""
 
     def __post_init__(self) -> None:
-        if self.style not in STYLES.weights:
-            raise ValueError(f"unknown beard style {self.style!r}; known: {', '.join(STYLES.styles)}")
+        STYLES.check(self.style, "beard")
+
+
+def sample_free_beard(rng: np.random.Generator, masculinity: float, age: float) -> Beard:
+    """Draws a beard of no style: `beard_build` says where it grows and how long."""
+    return replace(sample_beard(rng, masculinity, age), style=FREE_FORM)
 
 
 def sample_beard(rng: np.random.Generator, masculinity: float, age: float, split: Split = "train") -> Beard:

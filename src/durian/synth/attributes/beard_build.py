@@ -12,6 +12,7 @@ from durian.labels import Label
 from durian.synth.attributes.beard import Beard
 from durian.synth.attributes.colours import scaled, strand_colours
 from durian.synth.attributes.scalp import painted, smoothstep, speckle, texture_grid
+from durian.synth.attributes.styles import FREE_FORM
 from durian.synth.fields import CENTRE_Y
 from durian.synth.parts import AttributeParts, Binding, Material, Strands
 
@@ -63,7 +64,7 @@ CUTS: dict[str, Cut] = {
 
 def build_beard(beard: Beard, head: Head) -> AttributeParts:
     """Strands and painted shade; both follow the expression."""
-    cut = CUTS[beard.style]
+    cut = _cut(beard)
     strands = _strands(beard, cut, head)
     lon, lat = texture_grid()
     noise = speckle(beard.seed)
@@ -71,14 +72,61 @@ def build_beard(beard: Beard, head: Head) -> AttributeParts:
     face = (np.abs(lon[0]) < 1.7).nonzero()[0]
     rows = slice(0, int((lat[:, 0] < 0.5).sum()))
     columns = slice(int(face[0]), int(face[-1]) + 1)
-    region = _region(beard.style, lon[rows, columns], lat[rows, columns], head)
+    region = _region(beard, lon[rows, columns], lat[rows, columns], head)
     alpha[rows, columns] = region * cut.painted * (0.6 + 0.4 * beard.density)
     shade = painted(Label.BEARD, scaled(beard.colour, 0.55), alpha * (0.9 + 0.2 * noise))
     return AttributeParts(strands=(strands,) if len(strands.width) else (), painted=(shade,))
 
 
-def _region(style: str, lon: Array, lat: Array, head: Head) -> Array:
+def _cut(beard: Beard) -> Cut:
+    """That of the style, or of none: one that the seed draws."""
+    if beard.style != FREE_FORM:
+        return CUTS[beard.style]
+    rng = np.random.default_rng([beard.seed, 2])
+    length = float(np.exp(rng.uniform(math.log(0.025), math.log(0.55))))
+    return Cut(
+        length,
+        moustache=float(np.clip(length, 0.025, 0.12) * rng.uniform(0.8, 1.7)),
+        point=float(rng.uniform(0, 0.8)) if length > 0.1 else 0.0,
+        cheeks=float(rng.uniform(0.3, 1.0)),
+        painted=float(rng.uniform(0.6, 0.8)),
+        width=float(np.clip(length / 4, 0.010, 0.027)),
+        curl_up=float(rng.uniform(0, 1.1)) if rng.random() < 0.3 else 0.0,
+        wide=float(rng.uniform(0.8, 1.7)),
+    )
+
+
+def _free_region(seed: int, lon: Array, lat: Array, head: Head) -> Array:
+    """A moustache, a tuft on the chin, a band along the jaw, or several of them, each of any width."""
+    rng = np.random.default_rng([seed, 3])
+    away = np.abs(lon)
+    across, above = away / head.mouth_lon, lat - head.mouth_lat
+    moustache = head.beard(lon, lat, "moustache")
+    width = rng.uniform(0.5, 1.2)
+    upper = moustache * (1 - smoothstep(width - 0.15, width + 0.05, across))
+    width, lip = rng.uniform(0.3, 1.3), rng.random() < 0.5
+    tuft = smoothstep(-0.36, -0.28, above) * (1 - smoothstep(0.25, 0.42, across)) * lip
+    chin = head.beard(lon, lat, "chin") * (1 - smoothstep(width - 0.15, width + 0.1, across))
+    jaw = -1.0 + 0.92 * np.clip(away / 1.35, 0, 1.1) ** 1.6  # the edge from the chin up to the ear
+    height, inner, outer = rng.uniform(0.12, 0.7), rng.uniform(-0.6, 0.7), rng.uniform(0.9, 1.6)
+    band = (
+        head.beard(lon, lat, "full")
+        * (1 - moustache)
+        * (1 - smoothstep(height - 0.06, height + 0.06, lat - jaw))
+    )
+    band = (
+        band * smoothstep(inner - 0.1, inner + 0.1, away) * (1 - smoothstep(outer - 0.1, outer + 0.1, away))
+    )
+    has = rng.random(3) < (0.65, 0.55, 0.6)
+    has[2] |= not has.any()
+    return np.maximum(np.maximum(upper * has[0], np.maximum(chin, tuft) * has[1]), band * has[2])
+
+
+def _region(beard: Beard, lon: Array, lat: Array, head: Head) -> Array:
     """Where the style grows, in [0, 1]."""
+    style = beard.style
+    if style == FREE_FORM:
+        return _free_region(beard.seed, lon, lat, head)
     away = np.abs(lon)
     across, above = away / head.mouth_lon, lat - head.mouth_lat
     if style in ("full-short", "full-long", "stubble"):
@@ -112,7 +160,7 @@ def _strands(beard: Beard, cut: Cut, head: Head) -> Strands:
     lat = -1.35 + draws[:, 1] * 1.6
     lon[:ABOVE_LIP] *= 0.45 / 1.55
     lat[:ABOVE_LIP] = head.mouth_lat + draws[:ABOVE_LIP, 1] * 0.26
-    grown = _region(beard.style, lon, lat, head)
+    grown = _region(beard, lon, lat, head)
     # Fewer candidates where the parallels are shorter keeps the strands even.
     keep = (draws[:, 2] < grown * np.cos(lat)) & (draws[:, 3] < beard.density) & (grown > 0.3)
     lon, lat, draws = lon[keep], lat[keep], draws[keep]

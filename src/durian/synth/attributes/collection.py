@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from durian.synth.attributes.beard import Beard, sample_beard
+from durian.synth.attributes.beard import Beard, sample_beard, sample_free_beard
 from durian.synth.attributes.colours import scaled
 from durian.synth.attributes.earrings import Earrings, sample_earrings
-from durian.synth.attributes.glasses import Glasses, sample_glasses
-from durian.synth.attributes.hair import Hair, sample_hair
-from durian.synth.attributes.hat import Hat, sample_hat
+from durian.synth.attributes.glasses import Glasses, sample_free_glasses, sample_glasses
+from durian.synth.attributes.hair import Hair, sample_free_hair, sample_hair
+from durian.synth.attributes.hat import Hat, sample_free_hat, sample_hat
 from durian.synth.attributes.paint import Paint, sample_paint
 from durian.synth.attributes.scarf import Scarf, sample_scarf
 from durian.synth.attributes.styles import Split
@@ -61,3 +61,14 @@ def sample_attributes(
         paint=sample_paint(rng, masculinity, age, split) if worn["paint"] else None,
         scarf=sample_scarf(rng, masculinity, age, split) if worn["scarf"] else None,
     )
+
+
+def sample_free_form(
+    rng: np.random.Generator, kind: str, masculinity: float, age: float
+) -> Hair | Glasses | Beard | Hat:
+    """Draws "hair", "glasses", a "beard" or a "hat" of no style, so that a network meets more than the dozens
+    of forms that have one."""
+    if kind == "hat":
+        return sample_free_hat(rng)
+    samplers = {"hair": sample_free_hair, "glasses": sample_free_glasses, "beard": sample_free_beard}
+    return samplers[kind](rng, masculinity, age)

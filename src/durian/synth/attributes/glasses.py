@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from durian.synth.attributes.colours import Colour, cloth_colour, metal_colour, srgb
-from durian.synth.attributes.styles import Split, StyleTable, draw_seed
+from durian.synth.attributes.styles import FREE_FORM, Split, StyleTable, draw_seed
 
 STYLES = StyleTable(
     weights={
@@ -60,12 +60,16 @@ class Glasses:
     """How far the glasses have slid down the nose, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        if self.style not in STYLES.weights:
-            raise ValueError(f"unknown glasses style {self.style!r}; known: {', '.join(STYLES.styles)}")
+        STYLES.check(self.style, "glasses")
 
 
 _WIRE = {"round-wire", "oval-wire", "aviator", "half-rim", "rimless", "hexagonal", "goggles"}
 _TORTOISE = srgb(92, 52, 26)
+
+
+def sample_free_glasses(rng: np.random.Generator, masculinity: float, age: float) -> Glasses:
+    """Draws glasses of no style: `lens_shapes.shape_of` says what they look like."""
+    return replace(sample_glasses(rng, masculinity, age), style=FREE_FORM)
 
 
 def sample_glasses(

@@ -11,7 +11,7 @@ import numpy as np
 from durian.labels import Label
 from durian.synth.attributes.colours import Colour, mix, scaled
 from durian.synth.attributes.glasses import Glasses
-from durian.synth.attributes.lens_shapes import SHAPES, LensShape, outline
+from durian.synth.attributes.lens_shapes import LensShape, outline, shape_of
 from durian.synth.attributes.meshes import grid_triangles, merged, mesh, smooth_path, tube
 from durian.synth.fields import CENTRE_Y
 from durian.synth.parts import AttributeParts, Binding, Material, Mesh
@@ -48,7 +48,7 @@ class Front:
 
 def build_glasses(glasses: Glasses, head: Head) -> AttributeParts:
     """Frame, temples and lenses; both halves are mirror images."""
-    shape = SHAPES[glasses.style]
+    shape = shape_of(glasses.style, glasses.seed)
     flat = outline(shape, glasses.width, glasses.height)
     front = _fit_front(glasses, shape, flat, head)
     thickness = shape.thickness * glasses.thickness

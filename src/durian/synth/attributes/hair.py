@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from durian.synth.attributes.colours import DYED_HAIR, Colour, mix, natural_hair_colour
-from durian.synth.attributes.styles import Split, StyleTable, draw_seed
+from durian.synth.attributes.styles import FREE_FORM, Split, StyleTable, draw_seed
 
 STYLES = StyleTable(
     weights={
@@ -85,8 +85,12 @@ class Hair:
     """How far the hairline is drawn back at the temples, in [-0.3, 1]."""
 
     def __post_init__(self) -> None:
-        if self.style not in STYLES.weights:
-            raise ValueError(f"unknown hair style {self.style!r}; known: {', '.join(STYLES.styles)}")
+        STYLES.check(self.style, "hair")
+
+
+def sample_free_hair(rng: np.random.Generator, masculinity: float, age: float) -> Hair:
+    """Draws hair of no style, in the colours of a person's; `free_hair` says what it looks like."""
+    return replace(sample_hair(rng, masculinity, age), style=FREE_FORM)
 
 
 def sample_hair(rng: np.random.Generator, masculinity: float, age: float, split: Split = "train") -> Hair:

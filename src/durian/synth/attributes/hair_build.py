@@ -8,11 +8,12 @@ import numpy as np
 
 from durian.labels import Label
 from durian.synth.attributes import growth
-from durian.synth.attributes.braided import BRAIDED, Braided, braid_hair
+from durian.synth.attributes.braided import Braided, braid_hair
 from durian.synth.attributes.ceiling import Ceiling
 from durian.synth.attributes.colours import scaled, strand_colours
-from durian.synth.attributes.gathered import GATHERINGS, Gathering, gather_hair
-from durian.synth.attributes.grooming import RECIPES, Recipe, groom, style_region
+from durian.synth.attributes.free_hair import look_of
+from durian.synth.attributes.gathered import Gathering, gather_hair
+from durian.synth.attributes.grooming import Recipe, groom, style_region
 from durian.synth.attributes.hair import Hair
 from durian.synth.attributes.scalp import (
     Roots,
@@ -36,12 +37,13 @@ LOWEST = 0.006
 def build_hair(hair: Hair, head: Head, ceiling: Ceiling) -> AttributeParts:
     """Strands and painted scalp; under the ceiling hair is pressed, and what is all hidden is left out."""
     rng = np.random.default_rng(hair.seed + 1)
-    if hair.style in GATHERINGS:
-        strands = _gathered(GATHERINGS[hair.style], hair, head, ceiling, rng)
-    elif hair.style in BRAIDED:
-        strands = _braided(BRAIDED[hair.style], hair, head, ceiling, rng)
+    look = look_of(hair)
+    if isinstance(look, Gathering):
+        strands = _gathered(look, hair, head, ceiling, rng)
+    elif isinstance(look, Braided):
+        strands = _braided(look, hair, head, ceiling, rng)
     else:
-        strands = _combed(RECIPES[hair.style], hair, head, ceiling, rng)
+        strands = _combed(look, hair, head, ceiling, rng)
     kept = tuple(part for part in (_visible(part, ceiling) for part in strands) if len(part.width))
     return AttributeParts(strands=kept, painted=(_scalp(hair, head),))
 
@@ -50,8 +52,8 @@ def padding(hair: Hair | None) -> float:
     """How far a hat stands off the skull because of the hair below, in head-space units."""
     if hair is None or hair.style in ("shaved", "buzz-cut", "receding", "fringe-of-hair", "cornrows"):
         return 0.045
-    recipe = RECIPES.get(hair.style)
-    return 0.10 if recipe is not None and recipe.comb in ("up", "out") else 0.075
+    look = look_of(hair)
+    return 0.10 if isinstance(look, Recipe) and look.comb in ("up", "out") else 0.075
 
 
 def _combed(
@@ -182,14 +184,15 @@ def _visible(part: Strands, ceiling: Ceiling) -> Strands:
 
 def _scalp(hair: Hair, head: Head) -> Painted:
     """The scalp beneath the strands, darker than they are, and all there is to shaved hair."""
-    recipe = RECIPES.get(hair.style, Recipe("down"))
+    look = look_of(hair)
+    recipe = look if isinstance(look, Recipe) else Recipe("down")
     lon, lat = texture_grid()
     recession = hair.recession + recipe.recession
     margin = lat - hairline(head, lon[:1], recession)
     noise = speckle(hair.seed, 2)
     inside = smoothstep(-0.04, 0.10, margin + 0.07 * (noise - 0.5))
     alpha = inside * recipe.scalp
-    if hair.style == "cornrows":
+    if isinstance(look, Braided) and not look.length:  # skin shows between the rows
         alpha = inside * 0.62
     top = np.clip((lat - 0.35) / 0.5, 0, 1)
     shaved = recipe.scalp if recipe.sides_scalp is None else recipe.sides_scalp

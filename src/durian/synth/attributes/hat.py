@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from durian.synth.attributes.colours import Colour, cloth_colour, scaled, srgb
-from durian.synth.attributes.styles import Split, StyleTable, draw_seed
+from durian.synth.attributes.styles import FREE_FORM, Split, StyleTable, draw_seed
 
 STYLES = StyleTable(
     weights={
@@ -27,8 +27,6 @@ STYLES = StyleTable(
     },
     held_out=frozenset({"bowler", "cowboy-hat", "turban"}),
 )
-FREE_FORM = "free-form"
-"""No style: brim and crown are drawn at random. In the table it would change who wears what elsewhere."""
 TRAIN_STYLES = STYLES.train_styles
 HELD_OUT_STYLES = STYLES.held_out_styles
 
@@ -55,8 +53,7 @@ class Hat:
     """Tilt towards the image's right, in [-1, 1]."""
 
     def __post_init__(self) -> None:
-        if self.style != FREE_FORM and self.style not in STYLES.weights:
-            raise ValueError(f"unknown hat style {self.style!r}; known: {', '.join(STYLES.styles)}")
+        STYLES.check(self.style, "hat")
 
 
 _STRIPED = {"beanie", "pom-beanie", "bucket-hat", "turban", "headband", "flat-cap"}
@@ -85,7 +82,7 @@ def sample_hat(rng: np.random.Generator, masculinity: float, age: float, split: 
     )
 
 
-def sample_free_form(rng: np.random.Generator) -> Hat:
+def sample_free_hat(rng: np.random.Generator) -> Hat:
     """Draws a hat of no style, of a wider range of sizes, so that a network meets more than a dozen forms."""
     return Hat(
         style=FREE_FORM,

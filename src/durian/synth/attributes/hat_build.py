@@ -11,7 +11,7 @@ import numpy as np
 from durian.labels import Label
 from durian.synth.attributes.colours import Colour, mix, scaled
 from durian.synth.attributes.free_hat import build_free_form
-from durian.synth.attributes.hat import FREE_FORM, Hat
+from durian.synth.attributes.hat import Hat
 from durian.synth.attributes.hat_forms import (
     Fit,
     crown_height,
@@ -22,6 +22,7 @@ from durian.synth.attributes.hat_forms import (
     visor,
 )
 from durian.synth.attributes.meshes import grid, mesh, sphere
+from durian.synth.attributes.styles import FREE_FORM
 from durian.synth.parts import AttributeParts, Binding, Material, Mesh
 
 if TYPE_CHECKING:

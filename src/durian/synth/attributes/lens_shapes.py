@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from durian.synth.attributes.styles import FREE_FORM
 from durian.synth.parts import Material
 
 POINTS = 48
@@ -70,6 +71,31 @@ SHAPES: dict[str, LensShape] = {
         0.255, 0.175, exponent=3.4, taper=0.20, thickness=0.020, rim="top", one_lens=True, offset=-0.01
     ),
 }  # fmt: skip
+
+
+def shape_of(style: str, seed: int) -> LensShape:
+    """The lens of a style, or of none: one that the seed draws."""
+    if style != FREE_FORM:
+        return SHAPES[style]
+    rng = np.random.default_rng([seed, 2])
+    rims: tuple[Rim, ...] = ("full", "top", "none", "browline")
+    rim = rims[int(rng.choice(4, p=(0.65, 0.14, 0.1, 0.11)))]
+    wire = rim == "none" or rng.random() < 0.4
+    width = float(rng.uniform(0.2, 0.285))
+    return LensShape(
+        width,
+        float(np.clip(width * rng.uniform(0.4, 1.08), 0.09, 0.27)),
+        exponent=float(np.exp(rng.uniform(math.log(1.7), math.log(6)))),
+        sweep=float(rng.uniform(0, 0.17)) if rng.random() < 0.35 else 0.0,
+        taper=float(rng.uniform(0, 0.22)),
+        droop=float(rng.uniform(0, 0.06)) if rng.random() < 0.3 else 0.0,
+        corners=int(rng.integers(5, 10)) if rng.random() < 0.15 else 0,
+        thickness=float(rng.uniform(0.014, 0.022) if wire else rng.uniform(0.02, 0.04)),
+        rim=rim,
+        material=Material.METAL if wire else Material.PLASTIC,
+        double_bridge=bool(rng.random() < 0.15),
+        offset=float(rng.uniform(-0.03, 0.01)),
+    )
 
 
 def outline(shape: LensShape, width: float, height: float) -> Float[np.ndarray, "48 2"]:

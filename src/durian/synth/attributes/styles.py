@@ -11,6 +11,9 @@ import numpy as np
 Split = Literal["train", "test", "all"]
 """Which styles may be drawn: those for training, those held out, or both."""
 
+FREE_FORM = "free-form"
+"""No style: the form is drawn at random. In the tables it would change who wears what elsewhere."""
+
 
 @dataclass(frozen=True)
 class StyleTable:
@@ -26,6 +29,11 @@ class StyleTable:
         unknown = self.held_out - set(self.weights)
         if unknown:
             raise ValueError(f"held-out styles that do not exist: {sorted(unknown)}")
+
+    def check(self, style: str, kind: str) -> None:
+        """Raises `ValueError` for what is neither a style of the table nor `FREE_FORM`."""
+        if style != FREE_FORM and style not in self.weights:
+            raise ValueError(f"unknown {kind} style {style!r}; known: {', '.join(self.styles)}")
 
     @property
     def styles(self) -> tuple[str, ...]:
