@@ -264,7 +264,12 @@ def compare(
             print(f"{name}: {seconds * 1e3:.1f} ms", file=sys.stderr, flush=True)
     kinds = {"compiled": compile, "OpenVINO": openvino, "detail": detail}
     per_frame = statistics.median(mine.cpu) / frames
-    reached = mine.flops / frames / per_frame / matrix_throughput(device, dtype)
+    reached = (
+        mine.flops
+        / frames
+        / per_frame
+        / matrix_throughput(device, torch.bfloat16 if dtype == torch.int8 else dtype)
+    )
     return (
         ", ".join([model, *(name for name, on in kinds.items() if on)]),
         str(steps),
@@ -312,7 +317,8 @@ def main(
 ) -> None:
     """Print a row for each model and guidance scale."""
     torch.set_num_threads(threads)
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+    kind = kinds[dtype]
     columns = ("model", "steps", "scale", "frames differ", "time", "wall time", "memory", "FLOPs")
     own = ("GFLOP/frame", "ms/frame", "of matmul", "frames/s")
     table = Table(*columns, *own, title="yardstick ÷ durian, then durian", title_justify="left")

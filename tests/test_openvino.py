@@ -201,3 +201,38 @@ def test_of_the_precision_openvino_is_told_and_not_the_networks():
     assert pipeline._predict._options["INFERENCE_PRECISION_HINT"] == "bf16"
     with pytest.raises(DurianError, match="choose one of them"):
         load_pipeline("mini", None, Precision.fp32, True, True, None, True, None)
+
+
+def runtime_precisions(pipeline: DurianPipeline) -> list[str]:
+    """Of what is multiplied by weights, in the order of execution."""
+    (request, _), *_ = pipeline._predict._requests.values()  # ty: ignore[unresolved-attribute]
+    operations = request.get_compiled_model().get_runtime_model().get_ops()
+    told = [operation.get_rt_info() for operation in operations]
+    kinds = ("FullyConnected", "Convolution")
+    return [info["runtimePrecision"].astype(str) for info in told if info["layerType"].astype(str) in kinds]
+
+
+def test_in_int8_most_products_are_of_integers_and_the_latents_nearly_the_same(cache):
+    inputs = tiny_inputs(3)
+    wanted = latents(tiny_pipeline(), inputs)
+    pipeline = converted(cache, torch.int8)
+    made = latents(pipeline, inputs)
+    error = float((made - wanted).norm() / wanted.norm())
+    assert 1e-4 < error < 0.05  # not the graph in single precision, and not far from it
+    kinds = runtime_precisions(pipeline)
+    assert sum(kind in ("i8", "u8") for kind in kinds) > 0.7 * len(kinds) > 0
+    plain = converted(cache)
+    latents(plain, inputs)
+    assert not {"i8", "u8"} & set(runtime_precisions(plain))
+
+
+def test_graphs_in_int8_are_the_same_whatever_is_animated_first(tmp_path):
+    inputs = tiny_inputs(3)
+    first, second = (converted(tmp_path / name, torch.int8) for name in "ab")
+    latents(second, dataclasses.replace(inputs, portrait=tiny_reference(7)))
+    torch.testing.assert_close(latents(first, inputs), latents(second, inputs), atol=0, rtol=0)
+
+
+def test_int8_is_for_openvino_alone():
+    with pytest.raises(DurianError, match="give --openvino"):
+        load_pipeline("mini", None, Precision.int8, False, False, None, True, None)

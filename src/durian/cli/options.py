@@ -70,11 +70,15 @@ class Precision(StrEnum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+    int8 = "int8"
 
 
 Dtype = Annotated[
     Precision,
-    typer.Option(help="Of weights and computation; bf16 is for GPUs and CPUs with AMX, fp16 for GPUs."),
+    typer.Option(
+        help="Of weights and computation; bf16 is for GPUs and CPUs with AMX, fp16 for GPUs, int8 for "
+        "--openvino."
+    ),
 ]
 Compile = Annotated[
     bool,
@@ -106,9 +110,16 @@ def load_pipeline(
 
     from durian.pipeline import DurianPipeline
 
-    kinds = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
+    kinds = {
+        Precision.fp32: torch.float32,
+        Precision.bf16: torch.bfloat16,
+        Precision.fp16: torch.float16,
+        Precision.int8: torch.int8,
+    }
     if compile and openvino:
         raise DurianError("--compile is for GPUs and --openvino for CPUs: choose one of them")
+    if dtype == Precision.int8 and not openvino:
+        raise DurianError("--dtype int8 is OpenVINO's: give --openvino as well")
     # OpenVINO lowers the precision by itself.
     loaded, device = (Precision.fp32, device or "cpu") if openvino else (dtype, device)
     pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[loaded], detail=detail)

@@ -1,8 +1,8 @@
 """DNet by OpenVINO, for CPUs.
 
-OpenVINO joins what PyTorch does element by element to the products before it, and is quicker in bfloat16
-where the processor knows it. It is given DNet as a graph, which takes some twenty seconds to make and is
-kept.
+OpenVINO joins what PyTorch does element by element to the products before it, and is quicker in bfloat16,
+and quicker still with integers of eight bits, where the processor knows them. It is given DNet as a graph,
+which takes some twenty seconds to make and is kept.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from durian.models.denoising_unet import DeepFeatures, DenoisingUNet, own_config
 from durian.models.networks import Networks
 from durian.models.reference_copy import Found
 from durian.models.spatial_attention import References
+from durian.pipeline.quantised import Ranges, rounded, watched
 
 if TYPE_CHECKING:
     from openvino import InferRequest, Model
 
-PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16", torch.int8: "int8"}
 _GRAPH, _NAMES = "denoising_unet.xml", "outputs.json"
 _KEPT = 8  # three rows of guidance, each with and without deep features, and some to spare
 _KEPT_ON_DISK = 16
@@ -53,7 +54,9 @@ class OpenVINOPredict:
 
     Args:
         networks: in single precision, on the CPU.
-        dtype: of OpenVINO's computation; what goes in and out stays in single precision.
+        dtype: of OpenVINO's computation; what goes in and out stays in single precision. With `torch.int8`
+            products are of integers, the rest in bfloat16 where the processor knows it.
+        trial: runs an animation with the networks that it is given, for the ranges that `torch.int8` needs.
         cache: folder for graphs; the user's own cache if not given. The sixteen used last are kept, and it
             may be deleted at any time.
 
@@ -61,7 +64,13 @@ class OpenVINOPredict:
         DurianError: OpenVINO is not installed, the networks are not such, or it knows no such dtype.
     """
 
-    def __init__(self, networks: Networks, dtype: torch.dtype = torch.float32, cache: Path | None = None):
+    def __init__(
+        self,
+        networks: Networks,
+        dtype: torch.dtype = torch.float32,
+        cache: Path | None = None,
+        trial: Callable[[Networks], object] | None = None,
+    ):
         try:
             import openvino
             import platformdirs
@@ -78,6 +87,12 @@ class OpenVINOPredict:
         self._networks = networks
         self._cache = cache or platformdirs.user_cache_path("durian") / "openvino"
         self._core = openvino.Core()
+        self._trial = trial if dtype == torch.int8 else None
+        if dtype == torch.int8:
+            if trial is None:
+                raise DurianError("computing in int8 needs a trial, for the ranges of what is computed")
+            known = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            dtype = torch.bfloat16 if known else torch.float32
         self._options = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -85,6 +100,7 @@ class OpenVINOPredict:
         }
         self._requests: dict[tuple[str, tuple[torch.Size, ...]], tuple[InferRequest, list[str]]] = {}
         self._weights: str | None = None
+        self._ranges: Ranges = {}
         self._works = True
 
     def __call__(self, *args: Any) -> tuple[Tensor, DeepFeatures]:
@@ -141,7 +157,8 @@ class OpenVINOPredict:
             for name, value in self._networks.denoising_unet.state_dict().items():
                 weights.update(name.encode())
                 weights.update(value.contiguous().numpy().data)
-            for file in (Path(__file__), *sorted(Path(durian.models.__path__[0]).glob("*.py"))):
+            beside = (Path(__file__).with_name(name) for name in ("quantised.py", "trial.py"))
+            for file in (Path(__file__), *beside, *sorted(Path(durian.models.__path__[0]).glob("*.py"))):
                 weights.update(file.read_bytes())
             self._weights = weights.hexdigest()
         # A graph of no token, or of one, is another one.
@@ -151,7 +168,7 @@ class OpenVINOPredict:
         ]
         config = own_config(DenoisingUNet, self._networks.denoising_unet.config)
         versions = torch.__version__, diffusers.__version__, openvino.__version__
-        told = (self._weights, config, repr(asked), fixed, versions)
+        told = (self._weights, config, repr(asked), fixed, versions, self._trial is not None)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
 
     def _convert(self, asked: Any, tensors: list[Tensor], axes: Mapping[int, int], folder: Path) -> None:
@@ -163,7 +180,14 @@ class OpenVINOPredict:
             for index in range(len(tensors))
         ]
         names: list[str] = []
-        graph = _Graph(self._networks, asked, names)
+        network = _with_gates_apart(self._networks.denoising_unet)
+        networks = self._networks.with_denoising_unet(network)
+        if self._trial is not None:
+            if not self._ranges:
+                with watched(network) as self._ranges:
+                    self._trial(networks)
+            rounded(network, self._ranges)
+        graph = _Graph(networks, asked, names)
         with _quietly():
             # Copies, for of a tensor that comes in twice export makes one input.
             inputs = tuple(tensor.clone() for tensor in tensors)
@@ -217,8 +241,8 @@ class _Graph(nn.Module):
 
     def __init__(self, networks: Networks, asked: Any, names: list[str]):
         super().__init__()
-        self.denoising_unet = _with_gates_apart(networks.denoising_unet)
-        self._predict, self._asked = networks.with_denoising_unet(self.denoising_unet).predict, asked
+        self.denoising_unet = networks.denoising_unet
+        self._predict, self._asked = networks.predict, asked
         self._note = names.append  # export takes back what a module's own attributes are set to
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:

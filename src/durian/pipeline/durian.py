@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, islice, repeat
@@ -33,6 +34,7 @@ from durian.pipeline.compiled import Compiled
 from durian.pipeline.conditioner import Conditioner, FrameConditions, FrameDeep, Guidance
 from durian.pipeline.converted import OpenVINOPredict
 from durian.pipeline.sampling import Frame, has_passes, sample_stream, seam_shifts
+from durian.pipeline.trial import trial_inputs
 from durian.pipeline.windows import Windows
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.keypoints import draw_keypoints
@@ -147,14 +149,22 @@ class DurianPipeline:
         what that gives is kept.
 
         Args:
-            dtype: of DNet's computation. The networks themselves are to be in single precision.
+            dtype: of DNet's computation, or `torch.int8`: products of integers, quicker still, a bit less
+                exact (docs/speed.md). The networks themselves are to be in single precision.
             cache: folder for what is kept; the user's own cache if not given.
 
         Raises:
             DurianError: OpenVINO is not installed (Durian's extra `openvino`), or the networks are not in
                 single precision on a CPU.
         """
-        self._predict = OpenVINOPredict(self.networks, dtype, cache)
+        self._predict = OpenVINOPredict(self.networks, dtype, cache, self._animate_samples)
+
+    def _animate_samples(self, networks: Networks) -> None:
+        """With these networks: guided, so that every kind of row is seen, and at several levels of noise."""
+        scheduler = deepcopy(self.scheduler)  # another animation may be under way
+        other = DurianPipeline(networks, scheduler, self._drawn_size, self.sampling_steps)
+        inputs = trial_inputs(other.size, 8)
+        other.animate(inputs, num_inference_steps=4, portrait_scale=1.5, attribute_scale=1.5)
 
     def use_decoder(self, source: str | Path) -> None:
         """Decode frames with a small decoder of the same latents, for example `madebyollin/taesd` for `sd15`:
