@@ -1,4 +1,4 @@
-"""Pictures by PyTorch and by OpenVINO, in single and in half precision, scored on the benchmark.
+"""Pictures by PyTorch and by OpenVINO, in single and half precision and int8, scored on the benchmark.
 
     uv run --extra openvino python benchmarks/precision.py CASES --limit 12
 
@@ -23,7 +23,12 @@ from durian.pipeline import DurianPipeline
 
 def pipelines(checkpoint: str) -> dict[str, DurianPipeline]:
     """One of each kind."""
-    kinds = {"PyTorch, fp32": None, "OpenVINO, fp32": torch.float32, "OpenVINO, bf16": torch.bfloat16}
+    kinds = {
+        "PyTorch, fp32": None,
+        "OpenVINO, fp32": torch.float32,
+        "OpenVINO, bf16": torch.bfloat16,
+        "OpenVINO, int8": torch.int8,
+    }
     made = {}
     for name, dtype in kinds.items():
         made[name] = DurianPipeline.from_pretrained(checkpoint, device="cpu")
