@@ -184,8 +184,9 @@ class OpenVINOPredict:
         networks = self._networks.with_denoising_unet(network)
         if self._trial is not None:
             if not self._ranges:
-                with watched(network) as self._ranges:
+                with watched(network) as ranges:
                     self._trial(networks)
+                self._ranges = ranges
             rounded(network, self._ranges)
         graph = _Graph(networks, asked, names)
         with _quietly():

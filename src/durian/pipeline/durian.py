@@ -163,8 +163,10 @@ class DurianPipeline:
         """With these networks: guided, so that every kind of row is seen, and at several levels of noise."""
         scheduler = deepcopy(self.scheduler)  # another animation may be under way
         other = DurianPipeline(networks, scheduler, self._drawn_size, self.sampling_steps)
-        inputs = trial_inputs(other.size, 8)
-        other.animate(inputs, num_inference_steps=4, portrait_scale=1.5, attribute_scale=1.5)
+        shown = trial_inputs(other.size, 8)
+        options = AnimationOptions(num_inference_steps=4, portrait_scale=1.5, attribute_scale=1.5)
+        for _ in other.latents_iter(shown.portrait, shown.attributes, shown.keypoints, **options):
+            pass
 
     def use_decoder(self, source: str | Path) -> None:
         """Decode frames with a small decoder of the same latents, for example `madebyollin/taesd` for `sd15`:
