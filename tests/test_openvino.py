@@ -212,7 +212,7 @@ def runtime_precisions(pipeline: DurianPipeline) -> list[str]:
     return [info["runtimePrecision"].astype(str) for info in told if info["layerType"].astype(str) in kinds]
 
 
-def test_in_int8_most_products_are_of_integers_and_the_latents_nearly_the_same(cache):
+def int8_products_are_of_integers_and_the_latents_nearly_the_same(cache: Path) -> None:
     inputs = tiny_inputs(3)
     wanted = latents(tiny_pipeline(), inputs)
     pipeline = converted(cache, torch.int8)
@@ -226,11 +226,30 @@ def test_in_int8_most_products_are_of_integers_and_the_latents_nearly_the_same(c
     assert not {"i8", "u8"} & set(runtime_precisions(plain))
 
 
-def test_graphs_in_int8_are_the_same_whatever_is_animated_first(tmp_path):
+def int8_graphs_are_the_same_whatever_is_animated_first(tmp_path: Path) -> None:
     inputs = tiny_inputs(3)
     first, second = (converted(tmp_path / name, torch.int8) for name in "ab")
     latents(second, dataclasses.replace(inputs, portrait=tiny_reference(7)))
     torch.testing.assert_close(latents(first, inputs), latents(second, inputs), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        int8_products_are_of_integers_and_the_latents_nearly_the_same,
+        int8_graphs_are_the_same_whatever_is_animated_first,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_int8(check, tmp_path):
+    """In a process of its own: training that followed in the same one ended in a segmentation fault of native
+    code, whose cause is not known yet."""
+    call = f"test_openvino.{check.__name__}(Path({str(tmp_path)!r}))"
+    code = f"from pathlib import Path\nimport test_openvino\n{call}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "OpenVINO cannot run" not in done.stderr
 
 
 def test_int8_is_for_openvino_alone():
