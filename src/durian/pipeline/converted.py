@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ from durian.models.spatial_attention import References
 from durian.pipeline.quantised import Ranges, rounded, watched
 
 if TYPE_CHECKING:
-    from openvino import InferRequest, Model
+    from openvino import Core, InferRequest, Model
 
 PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16", torch.int8: "int8"}
 _GRAPH, _NAMES = "denoising_unet.xml", "outputs.json"
@@ -72,7 +73,7 @@ class OpenVINOPredict:
         trial: Callable[[Networks], object] | None = None,
     ):
         try:
-            import openvino
+            import openvino  # noqa: F401
             import platformdirs
         except ImportError as error:
             raise DurianError(
@@ -86,7 +87,7 @@ class OpenVINOPredict:
             raise DurianError(f"OpenVINO computes in {', '.join(PRECISIONS.values())}, not in {dtype}")
         self._networks = networks
         self._cache = cache or platformdirs.user_cache_path("durian") / "openvino"
-        self._core = openvino.Core()
+        self._core = _core()
         self._trial = trial if dtype == torch.int8 else None
         if dtype == torch.int8:
             if trial is None:
@@ -203,6 +204,18 @@ class OpenVINOPredict:
         except DurianError:
             if not (folder / _GRAPH).is_file():  # or another process was faster
                 raise
+
+
+@cache
+def _core() -> Core:
+    """One for the whole process.
+
+    Each puts a stack for signals in place as it loads its plug-in for CPUs, and puts the one before back when
+    it goes. Had that gone earlier, the next signal, Ctrl-C for one, would end the process (OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 @contextmanager
