@@ -19,7 +19,7 @@ from durian.pipeline.checkpoint import build_sd15, load_networks, save_checkpoin
 from durian.pipeline.sampling import sample_latents
 from durian.portrait.guidance import aligned_guidance
 from durian.portrait.keypoints import draw_keypoints
-from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference, tiny_unet
+from tiny import SD15_OPTIONS, tiny_inputs, tiny_networks, tiny_preset, tiny_reference, tiny_unet
 
 
 def tiny_pipeline(**options: object) -> DurianPipeline:
@@ -260,12 +260,6 @@ def test_unknown_checkpoints_and_devices_are_refused():
         DurianPipeline.from_pretrained("nothing")
     with pytest.raises(DurianError, match="no device 'warp'"):
         DurianPipeline.from_pretrained("mini", device="warp")
-
-
-SD15_OPTIONS = {
-    "keypoint_guider": {"block_out_channels": (4, 8)},
-    "identity_encoder": {"layers": (1, 1, 1, 1), "widths": (4, 4, 8, 8), "embedding_dim": 16},
-}
 
 
 def test_sd15_builds_from_its_sources_animates_and_round_trips(sources, tmp_path: Path):

@@ -44,6 +44,13 @@ TWO_LEVELS = {
 """A `unet` of `tiny_preset` with a level less, for what takes its time over each layer."""
 
 
+SD15_OPTIONS = {
+    "keypoint_guider": {"block_out_channels": (4, 8)},
+    "identity_encoder": {"layers": (1, 1, 1, 1), "widths": (4, 4, 8, 8), "embedding_dim": 16},
+}
+"""What `build_sd15` makes tiny beside its sources."""
+
+
 def tiny_preset(
     reference_net: Mapping[str, object] | None = None,
     joint_references: bool = False,

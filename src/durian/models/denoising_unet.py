@@ -423,7 +423,7 @@ class DenoisingUNet(UNetMotionModel):
 
     def _again(self, part: Callable[..., Any], **inputs: Any) -> Any:
         """A part that is computed again in the backward pass, if gradient checkpointing is on."""
-        if self.is_gradient_checkpointing and torch.is_grad_enabled():
+        if torch.is_grad_enabled() and self.is_gradient_checkpointing:  # the latter looks through all parts
             return checkpoint(part, use_reentrant=False, **inputs)
         return part(**inputs)
 

@@ -65,6 +65,7 @@ def draw(
 
 def example_generators(seed: int, numbers: Int[Tensor, " B"]) -> list[torch.Generator]:
     """The generators of the examples with these numbers, of a run with this seed."""
-    keys = ([seed, int(number), 1] for number in numbers)  # the example itself is drawn from the first two
+    # The example itself is drawn from the first two.
+    keys = ([seed, number, 1] for number in numbers.tolist())
     states = (int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1) for key in keys)
     return [torch.Generator().manual_seed(state) for state in states]
