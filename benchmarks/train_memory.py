@@ -31,7 +31,16 @@ from durian.training.objective import ReconstructionObjective
 
 _HALF = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Of autocast's lists what these networks call.
-_HALVED = (F.linear, F.conv2d, torch.conv2d, torch.matmul, torch.bmm, torch.baddbmm, torch.prelu)
+_HALVED = (
+    F.linear,
+    F.conv2d,
+    torch.conv2d,
+    torch.einsum,
+    torch.matmul,
+    torch.bmm,
+    torch.baddbmm,
+    torch.prelu,
+)
 _WHOLE = (F.group_norm, F.layer_norm, F.mse_loss)
 
 
@@ -45,9 +54,11 @@ class LiveMemory(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor):
-                self._count(leaf.untyped_storage())
+        # A view of a weight, or what is changed in place, is nothing new.
+        known = {id(storage) for storage in _storages((args, kwargs))}
+        for storage in _storages(out):
+            if id(storage) not in known:
+                self._count(storage)
         self.peak = max(self.peak, self.now)
         return out
 
@@ -60,6 +71,10 @@ class LiveMemory(TorchDispatchMode):
 
     def _free(self, key: int) -> None:
         self.now -= self.live.pop(key)
+
+
+def _storages(tree: Any) -> list[torch.UntypedStorage]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 class FusedAttention(torch.autograd.Function):
@@ -113,7 +128,12 @@ def activations(config: TrainConfig) -> int:
             parameter.grad = torch.empty_like(parameter)
     batch = {key: value.to("meta") for key, value in batch.items()}
     with LiveMemory() as memory, AsOnGpu(_HALF[config.mixed_precision]):
-        objective(batch).backward()
+        loss = objective(batch)
+        # As `loss.backward()`, within which no mode would hold where it computes again what is checkpointed.
+        engine = torch.autograd.Variable._execution_engine
+        engine.run_backward(
+            (loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True
+        )
     return memory.peak
 
 

@@ -143,9 +143,8 @@ def _names(values: Iterable[Any]) -> list[str]:
 
 def _on_cpu(values: Any) -> Any:
     def moved(value: Any) -> Any:
-        if isinstance(value, torch.device) or (isinstance(value, str) and value.startswith("cuda")):
-            return torch.device("cpu")
-        return value
+        asked = isinstance(value, torch.device | str) and str(value).startswith("cuda")
+        return torch.device("cpu") if asked else value
 
     return tree_map(moved, values)
 

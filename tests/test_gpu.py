@@ -15,7 +15,9 @@ from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from torch import nn
 
+from durian.errors import DurianError
 from durian.models import DetailNet, presets
+from durian.models.networks import READERS
 from durian.pipeline import DurianPipeline
 from durian.pipeline.checkpoint import build_sd15
 from durian.training.run import train
@@ -149,6 +151,28 @@ def test_sampling_never_waits_for_the_gpu(sources):
     windows = 2
     assert waits[0].pop("pipeline/durian.py: _decode") <= math.ceil(frames / 4) + windows
     assert waits[0].total() < 20
+
+
+@pytest.mark.parametrize("kind", ["detail", "joint", "sd15"])
+def test_offloaded_parts_are_on_the_gpu_only_while_they_read(kind: str, sources, tmp_path: Path):
+    made = pipeline(kind, sources)
+    made.save_pretrained(tmp_path / "saved")
+    inputs = tiny_inputs(FRAMES, ("hair", "hat"), made.size)
+    wanted = made.animate(inputs)
+    with PretendedGPU():
+        offloading = DurianPipeline.from_pretrained(tmp_path / "saved", "cuda", offload=True)
+        assert offloading.device == GPU
+        for _ in range(2):
+            frames = offloading.animate(inputs)
+            assert np.abs(frames.astype(int) - wanted).max() <= 1
+            for name, part in offloading.networks.components().items():
+                devices = {parameter.device.type for parameter in part.parameters()}
+                assert devices <= {"cpu" if name in READERS else "cuda"}
+
+
+def test_offloading_from_a_cpu_is_refused():
+    with pytest.raises(DurianError, match="offloading is for GPUs"):
+        DurianPipeline.from_pretrained("mini", "cpu", offload=True)
 
 
 RUNS: dict[str, dict[str, Any]] = {

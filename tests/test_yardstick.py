@@ -14,6 +14,7 @@ from diffusers import DDIMScheduler
 from durian.models.spatial_attention import EmbeddingAttention, SpatialAttention
 from durian.pipeline import DurianPipeline
 from tiny import tiny_inputs, tiny_networks, tiny_preset
+from tiny_runs import config_with, tiny_changes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 yardstick = pytest.importorskip("yardstick")
@@ -62,3 +63,38 @@ def test_products_are_counted_on_paper(model: str, capsys):
     )
     assert 0 < outer < full / 2
     assert (counted["detail at the results' size, a frame"] > 0) == (model == "mini")
+
+
+def printed_sizes(text: str) -> dict[str, float]:
+    lines = [line.rsplit(maxsplit=2) for line in text.splitlines()]
+    return {name.strip(): float(value) for name, value, unit in lines if unit == "GB"}
+
+
+def test_memory_of_an_animation_is_counted_on_paper(capsys):
+    memory = import_module("inference_memory")
+    told = []
+    for options in ({}, {"scale": 1.5}, {"dtype": memory.Precision.fp32}):
+        memory.main(memory.Model.sd15, **options)
+        told.append(printed_sizes(capsys.readouterr().out))
+    half, guided, single = told
+    assert half["of the autoencoder"] == pytest.approx(2 * 83.7e6 / 1e9, abs=0.01)
+    # Keys and values of 16 layers: of up to 4,096 tokens of two references, and no scores.
+    assert 0.1 < half["what is kept of the references"] < 0.2
+    for sizes in told:
+        assert sizes["with --offload"] < 0.75 * sizes["together"]
+    window = "a window of 16 frames in DNet, at most"
+    assert half[window] < guided[window] < 1.2 * half[window]  # the rows run one after the other
+    assert single[window] == pytest.approx(2 * half[window], rel=0.05)
+
+
+def test_memory_of_training_is_counted_on_paper(tmp_path: Path):
+    memory = import_module("train_memory")
+    # What is dropped, and copied, depends on pictures, of which there are none on paper.
+    networks = {**tiny_changes(), "denoising_unet": {"copy_heads": 0}}
+    networks["reference_net"] = {"drop_masked_tokens": False}
+    peaks = []
+    for precision, again in (("no", False), ("no", True), ("bf16", False)):
+        changes = {"mixed_precision": precision, "gradient_checkpointing": again}
+        peaks.append(memory.activations(config_with(tmp_path, networks=networks, **changes)))
+    assert 0 < peaks[1] < 0.9 * peaks[0]
+    assert 0 < peaks[2] < peaks[0]

@@ -43,6 +43,7 @@ from durian.cli.options import (
     Device,
     Dtype,
     Frames,
+    Offload,
     OpenVINO,
     Precision,
     Seed,
@@ -111,6 +112,7 @@ def animate(
     device: Device = None,
     dtype: Dtype = Precision.fp32,
     compile: Compile = False,
+    offload: Offload = False,
     openvino: OpenVINO = False,
     decoder: Decoder = None,
     detail: Detail = True,
@@ -153,7 +155,7 @@ def animate(
         from durian.portrait.warnings import SeenFrames, driving_warnings, reference_warnings
 
         pipeline = load_pipeline(
-            checkpoint, device, dtype, compile, openvino, decoder, detail, detail_strength
+            checkpoint, device, dtype, compile, openvino, decoder, detail, detail_strength, offload
         )
         references = prepare_references(
             portrait_image,

@@ -94,6 +94,14 @@ OpenVINO = Annotated[
     ),
 ]
 
+Offload = Annotated[
+    bool,
+    typer.Option(
+        "--offload",
+        help="Keep on the GPU what reads the pictures only while it reads: for GPUs of little memory.",
+    ),
+]
+
 
 def load_pipeline(
     checkpoint: str,
@@ -104,6 +112,7 @@ def load_pipeline(
     decoder: str | None,
     detail: bool,
     detail_strength: float | None,
+    offload: bool = False,
 ) -> DurianPipeline:
     """The pipeline of a checkpoint, as these options ask for it."""
     import torch
@@ -122,7 +131,9 @@ def load_pipeline(
         raise DurianError("--dtype int8 is OpenVINO's: give --openvino as well")
     # OpenVINO lowers the precision by itself.
     loaded, device = (Precision.fp32, device or "cpu") if openvino else (dtype, device)
-    pipeline = DurianPipeline.from_pretrained(checkpoint, device=device, dtype=kinds[loaded], detail=detail)
+    pipeline = DurianPipeline.from_pretrained(
+        checkpoint, device=device, dtype=kinds[loaded], detail=detail, offload=offload
+    )
     if detail_strength is not None:
         pipeline.detail_strength = detail_strength
     if decoder is not None:

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from durian.models.autocast import autocast_holds
 from durian.models.positions import encode_positions, position_dim
 from durian.models.reference_copy import Found, ReferenceCopy, relight
 from durian.models.spatial_attention import (
@@ -364,7 +365,7 @@ class DenoisingUNet(UNetMotionModel):
             tones = self.reference_copy.tones(hidden)
             lit = self._again(relight, copies=copies, tones=tones)
 
-        if hidden.dtype != sample.dtype and not torch.is_autocast_enabled(hidden.device.type):
+        if hidden.dtype != sample.dtype and not autocast_holds(hidden):
             hidden = hidden.to(sample.dtype)
         out = hidden
         if self.conv_norm_out is not None and self.conv_act is not None:

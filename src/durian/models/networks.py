@@ -29,6 +29,8 @@ COMPONENTS = (
     "identity_encoder",
 )
 OPTIONAL_COMPONENTS = ("attribute_net", "position_reader", "detail_net")
+READERS = ("identity_encoder", "portrait_net", "attribute_encoder", "attribute_net")
+"""What only references go through, in this order."""
 
 
 @dataclass(frozen=True)

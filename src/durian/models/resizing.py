@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from durian.models.autocast import autocast_holds
+
 
 def spread(maps: Float[Tensor, "*N h w"], size: Sequence[int]) -> Float[Tensor, "*N H W"]:
     """Bilinear, to so many pixels, as two products."""
-    kind = maps.device.type
-    # Whose products are in half precision; on paper (the device meta) there is none.
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if autocast_holds(maps):  # whose products are in half precision
         large = F.interpolate(maps.flatten(0, -3)[None], tuple(size), mode="bilinear", align_corners=False)
         return large.reshape(*maps.shape[:-2], *size)
     down, across = (

@@ -18,6 +18,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from durian.models.autocast import autocast_holds
 from durian.models.merged_attention import merged_attention
 from durian.models.position_kernel import init_position_kernel
 from durian.models.reference_copy import CopySource, Found, ReferenceCopy
@@ -321,7 +322,7 @@ def _copy_source(
         return None
     tokens = features.tokens[next(iter(spatial_layers(unet)))]  # the finest
     exact, place = copy.to_k.weight, (features.positions or {}).get(tokens.shape[1])
-    if exact.dtype != tokens.dtype and not torch.is_autocast_enabled(tokens.device.type):
+    if exact.dtype != tokens.dtype and not autocast_holds(tokens):
         tokens, place = tokens.to(exact), None if place is None else place.to(exact)
     source = copy.project(tokens, place, features.image)
     if not selections:

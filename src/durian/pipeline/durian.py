@@ -13,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
+from accelerate.hooks import UserCpuOffloadHook
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
@@ -20,7 +21,7 @@ from torch import Tensor
 from durian.errors import DurianError
 from durian.models.autoencoder import decode_pixels, latent_channels
 from durian.models.denoising_unet import DeepFeatures
-from durian.models.networks import Networks
+from durian.models.networks import READERS, Networks
 from durian.models.presets import Preset
 from durian.pipeline.checkpoint import (
     load_decoder,
@@ -33,6 +34,7 @@ from durian.pipeline.checkpoint import (
 from durian.pipeline.compiled import Compiled
 from durian.pipeline.conditioner import Conditioner, FrameConditions, FrameDeep, Guidance
 from durian.pipeline.converted import OpenVINOPredict
+from durian.pipeline.offload import offload_readers
 from durian.pipeline.sampling import Frame, has_passes, sample_stream, seam_shifts
 from durian.pipeline.trial import trial_inputs
 from durian.pipeline.windows import Windows
@@ -100,6 +102,7 @@ class DurianPipeline:
         self._decoder = networks.vae
         self._predict: Callable[..., tuple[Tensor, DeepFeatures]] = networks.predict
         self._decode_pixels: Callable[..., UInt8[Tensor, "B H W 3"]] = decode_pixels
+        self._offloaded: list[UserCpuOffloadHook] = []
 
     @classmethod
     def from_pretrained(
@@ -108,6 +111,7 @@ class DurianPipeline:
         device: str | torch.device | None = None,
         dtype: torch.dtype = torch.float32,
         detail: bool = True,
+        offload: bool = False,
     ) -> DurianPipeline:
         """Load a checkpoint: `mini`, which is in the package, a folder, or a hub id.
 
@@ -116,9 +120,12 @@ class DurianPipeline:
             dtype: of weights and computation.
             detail: whether results have the size that the checkpoint's `DetailNet` brings them to, where
                 it has one, or DNet's own.
+            offload: keep what reads references in main memory, and on the GPU only while it reads
+                (docs/speed.md).
 
         Raises:
-            DurianError: the checkpoint or the device is not there, or the checkpoint is damaged.
+            DurianError: the checkpoint or the device is not there, the checkpoint is damaged, or there is
+                no GPU to keep things away from.
         """
         chosen = choose_device(device)
         folder = resolve_checkpoint(checkpoint)
@@ -126,8 +133,15 @@ class DurianPipeline:
         networks = load_networks(folder)
         if not detail:
             networks.detail_net = None
-        networks = networks.to(chosen).lower_precision(dtype)
-        return cls(networks, load_scheduler(folder), index["size"], index["sampling_steps"])
+        # Before it is moved: in single precision it might not fit.
+        networks.lower_precision(dtype)
+        hooks = offload_readers(networks, chosen) if offload else []
+        for name, part in networks.components().items():
+            if not (offload and name in READERS):
+                part.to(chosen)
+        pipeline = cls(networks, load_scheduler(folder), index["size"], index["sampling_steps"])
+        pipeline._offloaded = hooks
+        return pipeline
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write a checkpoint that `from_pretrained` reads."""
@@ -400,6 +414,8 @@ class DurianPipeline:
             options.get("drop_attribute_tokens", False),
             self._predict,
         )
+        for hook in self._offloaded:
+            hook.offload()
         noise_levels = self.scheduler.config["num_train_timesteps"]
 
         def denoise(
