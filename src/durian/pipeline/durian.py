@@ -72,6 +72,23 @@ class AnimationOptions(TypedDict, total=False):
     drop_attribute_tokens: bool
 
 
+class StreamOptions(AnimationOptions, total=False):
+    """How to generate frames one after the other.
+
+    Attributes:
+        keypoint_images: drawn in place of the keypoints' own, one for each (an ablation).
+        interpolation: α in [0, 1]: 0 gives the attributes alone and 1, the default, `interpolate_to`; one for
+            all frames, or one for each.
+        progress: called with the number of calls of the network done.
+        windows: how the stream is cut; as in training, 16 frames, if not given.
+    """
+
+    keypoint_images: Iterable[UInt8[np.ndarray, "H W 3"]] | None
+    interpolation: float | Iterable[float]
+    progress: Callable[[int], None] | None
+    windows: Windows | None
+
+
 @dataclass(frozen=True)
 class DurianOutput:
     """The animation: one RGB image a frame."""
@@ -318,38 +335,19 @@ class DurianPipeline:
         portrait: Reference,
         attributes: Mapping[str, Reference],
         keypoints: Iterable[Float[np.ndarray, "478 3"]],
-        *,
-        keypoint_images: Iterable[UInt8[np.ndarray, "H W 3"]] | None = None,
-        interpolation: float | Iterable[float] = 1.0,
-        progress: Callable[[int], None] | None = None,
-        windows: Windows | None = None,
-        **options: Unpack[AnimationOptions],
+        **options: Unpack[StreamOptions],
     ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """Generate frames one after the other; memory does not grow with the length of the video.
 
         Args:
             portrait, attributes: at the model's size.
             keypoints: retargeted landmarks of each frame, read as they are needed.
-            keypoint_images: drawn in place of the keypoints' own, one for each.
-            interpolation: as in `animate`; one for all frames, or one for each.
-            progress: called with the number of calls of the network done.
-            windows: how the stream is cut; as in training, 16 frames, if not given.
-            options: see `AnimationOptions`.
+            options: see `StreamOptions` and `AnimationOptions`.
 
         Raises:
             DurianError: at the first frame: references of another size, no attribute, or less than one step.
         """
-        groups = self._latent_groups(
-            portrait,
-            attributes,
-            keypoints,
-            keypoint_images=keypoint_images,
-            interpolation=interpolation,
-            progress=progress,
-            windows=windows,
-            **options,
-        )
-        for ready in groups:
+        for ready in self._latent_groups(portrait, attributes, keypoints, **options):
             yield from self._decode(ready)
 
     def draw_keypoints(self, keypoints: Float[np.ndarray, "478 3"]) -> UInt8[np.ndarray, "H W 3"]:
@@ -362,37 +360,17 @@ class DurianPipeline:
         portrait: Reference,
         attributes: Mapping[str, Reference],
         keypoints: Iterable[Float[np.ndarray, "478 3"]],
-        *,
-        keypoint_images: Iterable[UInt8[np.ndarray, "H W 3"]] | None = None,
-        interpolation: float | Iterable[float] = 1.0,
-        progress: Callable[[int], None] | None = None,
-        windows: Windows | None = None,
-        **options: Unpack[AnimationOptions],
+        **options: Unpack[StreamOptions],
     ) -> Iterator[Float[Tensor, "1 c 1 h w"]]:
         """The latents of what `animate_iter` gives, which takes the same arguments."""
-        groups = self._latent_groups(
-            portrait,
-            attributes,
-            keypoints,
-            keypoint_images=keypoint_images,
-            interpolation=interpolation,
-            progress=progress,
-            windows=windows,
-            **options,
-        )
-        yield from chain.from_iterable(groups)
+        yield from chain.from_iterable(self._latent_groups(portrait, attributes, keypoints, **options))
 
     def _latent_groups(
         self,
         portrait: Reference,
         attributes: Mapping[str, Reference],
         keypoints: Iterable[Float[np.ndarray, "478 3"]],
-        *,
-        keypoint_images: Iterable[UInt8[np.ndarray, "H W 3"]] | None = None,
-        interpolation: float | Iterable[float] = 1.0,
-        progress: Callable[[int], None] | None = None,
-        windows: Windows | None = None,
-        **options: Unpack[AnimationOptions],
+        **options: Unpack[StreamOptions],
     ) -> Iterator[Iterable[Float[Tensor, "1 c 1 h w"]]]:
         """The same, those that get ready at once together."""
         steps = options.get("num_inference_steps") or self.sampling_steps
@@ -428,14 +406,17 @@ class DurianPipeline:
             guided = guidance.holds(max(done, 0))
             return conditioner.predict(latents, timestep, frames, guidance, guided, deep)
 
-        cut = (windows or Windows()).within(self.networks.denoising_unet.config["motion_max_seq_length"])
+        longest = self.networks.denoising_unet.config["motion_max_seq_length"]
+        cut = (options.get("windows") or Windows()).within(longest)
+        progress, interpolation = options.get("progress"), options.get("interpolation", 1.0)
 
         def conditions() -> Iterator[FrameConditions]:
             alphas = interpolation if isinstance(interpolation, Iterable) else repeat(interpolation)
-            images = repeat(None) if keypoint_images is None else keypoint_images
+            given = options.get("keypoint_images")
+            images = repeat(None) if given is None else given
             for group in cut.batches(zip(keypoints, images, alphas, strict=False)):
-                read, given, weights = zip(*group, strict=True)
-                pairs = zip(read, given, strict=True)
+                read, pictures, weights = zip(*group, strict=True)
+                pairs = zip(read, pictures, strict=True)
                 drawn = [self.draw_keypoints(each) if image is None else image for each, image in pairs]
                 yield from conditioner.frames(np.stack(read), np.stack(drawn), [*map(float, weights)])
 
