@@ -389,23 +389,27 @@ def test_train_refuses_unusable_configurations(text: str | None, tmp_path: Path,
     assert not (tmp_path / "run").exists()
 
 
-def test_demo_writes_two_videos_and_a_sheet(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
+def test_demo_writes_three_videos_and_a_sheet(pipeline: FakePipeline, tmp_path: Path, capfd) -> None:
     output = tmp_path / "demo"
     assert (
         main(["demo", "--output", str(output), "--frames", "4", "--steps", "5", "--cache-interval", "2"]) == 0
     )
     captured = capfd.readouterr()
     assert captured.err == ""
-    assert {path.name for path in output.iterdir()} == {"hair.mp4", "hair_and_glasses.mp4", "sheet.png"}
+    videos = {"hair.mp4", "hair_and_glasses.mp4", "hair_to_hair.mp4"}
+    assert {path.name for path in output.iterdir()} == videos | {"sheet.png"}
     for path in output.iterdir():
         assert str(path) in captured.out
     assert "durian animate" in captured.out
-    assert [list(call["inputs"].attributes) for call in pipeline.calls] == [["hair"], ["hair", "glasses"]]
-    assert [(call["num_inference_steps"], call["cache_interval"]) for call in pipeline.calls] == [(5, 2)] * 2
+    worn = [list(call["inputs"].attributes) for call in pipeline.calls]
+    assert worn == [["hair"], ["hair", "glasses"], ["hair"]]
+    assert [call["interpolate_to"] is None for call in pipeline.calls] == [True, True, False]
+    np.testing.assert_allclose(pipeline.calls[2]["interpolation"], [0, 1 / 3, 2 / 3, 1], atol=1e-6)
+    assert [(call["num_inference_steps"], call["cache_interval"]) for call in pipeline.calls] == [(5, 2)] * 3
     with Image.open(output / "sheet.png") as sheet:
         colours = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
-    # Six moments in two rows of the fake's frames, which are half red.
-    assert (np.abs(colours - (200.0, 30.0, 30.0)).max(1) < 3).sum() > 12 * 0.4 * 160**2
+    # Six moments in three rows of the fake's frames, which are half red.
+    assert (np.abs(colours - (200.0, 30.0, 30.0)).max(1) < 3).sum() > 18 * 0.4 * 160**2
 
 
 def test_demo_that_fails_leaves_no_results(

@@ -70,4 +70,4 @@ def test_the_demo_runs_and_says_nothing_needless(tmp_path: Path) -> None:
     command = [str(program), "demo", "--output", str(tmp_path / "demo"), "--frames", "4"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
-    assert len(list((tmp_path / "demo").iterdir())) == 3
+    assert len(list((tmp_path / "demo").iterdir())) == 4

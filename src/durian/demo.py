@@ -1,15 +1,17 @@
-"""The demonstration: hair, then hair and eyeglasses, on the samples that come with the package."""
+"""The demonstration on the samples of the package: one attribute, two, and one that becomes another."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from durian.errors import DurianError
 from durian.pipeline import DurianPipeline
-from durian.portrait.prepare import prepare
+from durian.portrait.blend import shares
+from durian.portrait.prepare import driver_motion, motion_on_portrait, prepare_references
 from durian.sheet import SheetRow, draw_sheet, save_sheet
 from durian.video import VideoReader, check_writable, read_image, read_mask, write_video
 
@@ -30,7 +32,24 @@ class DemoResult:
 
     hair: Path
     hair_and_glasses: Path
+    hair_to_hair: Path
     sheet: Path
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What one video shows; `to` has the samples that attributes become."""
+
+    label: str
+    attributes: Sequence[str]
+    to: Mapping[str, str] = field(default_factory=dict)
+
+
+_SCENES = (
+    _Scene("hair", ["hair"]),
+    _Scene("hair + glasses", ["hair", "glasses"]),
+    _Scene("hair to hair", ["hair"], {"hair": "glasses"}),  # of whoever wears the glasses
+)
 
 
 def run_demo(
@@ -43,7 +62,7 @@ def run_demo(
     device: str | None = None,
     report: Report | None = None,
 ) -> DemoResult:
-    """Transfer one attribute, then compose two, onto a portrait of a third person driven by a fourth.
+    """Transfer one attribute, compose two, and blend one into another, on a portrait that somebody drives.
 
     Args:
         output: folder of the results; made if it is not there. Files of an earlier run are replaced.
@@ -57,7 +76,12 @@ def run_demo(
     Raises:
         DurianError: the folder cannot be made or written to.
     """
-    result = DemoResult(output / "hair.mp4", output / "hair_and_glasses.mp4", output / "sheet.png")
+    result = DemoResult(
+        output / "hair.mp4",
+        output / "hair_and_glasses.mp4",
+        output / "hair_to_hair.mp4",
+        output / "sheet.png",
+    )
     if output.exists() and not output.is_dir():
         raise DurianError(f"{output}: is a file: give the name of a folder")
     check_writable(result.sheet if output.exists() else output)
@@ -69,32 +93,37 @@ def run_demo(
     own_hair = read_mask(SAMPLES / "portrait_mask.png")
     with VideoReader(SAMPLES / "driving.mp4", limit=frame_limit) as video:
         driving, fps = list(video), video.fps
+    told = partial(report, "Preparing", total=len(driving)) if report else None
+    motion = driver_motion(driving, fps=fps, progress=told)
 
     rows = []
-    for names in (("hair",), ("hair", "glasses")):
-        label = " + ".join(names)
-        attributes = {name: donors[name] for name in names}
-        inputs = prepare(
+    for scene in _SCENES:
+        attributes = {name: donors[name] for name in scene.attributes}
+        ends = {name: donors[sample] for name, sample in scene.to.items()}
+        references = prepare_references(
             portrait,
             attributes,
-            driving,
             size=pipeline.size,
-            fps=fps,
-            attribute_masks={name: masks[name] for name in names},
+            attribute_masks={name: masks[name] for name in attributes},
             portrait_mask=own_hair,
-            progress=partial(report, f"Preparing {label}", total=len(driving)) if report else None,
+            to=ends,
         )
+        keypoints = motion_on_portrait(motion, references.portrait.landmarks)
         frames = pipeline.animate(
-            inputs,
+            references.animated(keypoints, fps),
             num_inference_steps=num_inference_steps,
             cache_interval=cache_interval,
-            progress=partial(report, f"Denoising {label}") if report else None,
+            interpolate_to=references.others,
+            interpolation=shares((0, 1), len(keypoints)),
+            progress=partial(report, f"Denoising {scene.label}") if report else None,
         )
-        rows.append(SheetRow({"portrait": portrait, **attributes}, driving, list(frames)))
+        pictures = {"portrait": portrait, **attributes, **{f"then {name}": end for name, end in ends.items()}}
+        rows.append(SheetRow(pictures, driving, list(frames)))
 
     # Written only now, so that a run that fails leaves nothing behind.
     output.mkdir(exist_ok=True)
-    for path, row in zip((result.hair, result.hair_and_glasses), rows, strict=True):
+    files = result.hair, result.hair_and_glasses, result.hair_to_hair
+    for path, row in zip(files, rows, strict=True):
         write_video(path, row.frames, fps)
     save_sheet(result.sheet, draw_sheet(rows, tile=224))
     return result

@@ -14,9 +14,13 @@ from durian.cli.mask_options import (
     CLICK_MODEL,
     AttributeClick,
     AttributeMask,
+    Blend,
     ClickModel,
     Parser,
     PortraitMask,
+    To,
+    ToMask,
+    parse_ends,
     parse_mask_options,
     read_masks,
 )
@@ -80,7 +84,10 @@ def animate(
         typer.Option(help="A .mp4 or .webm, with the driver's sound, a .gif, a .webp, or a folder of PNG."),
     ],
     checkpoint: Checkpoint = "mini",
+    to: To = None,
+    blend: Blend = (0.0, 1.0),
     attribute_mask: AttributeMask = None,
+    to_mask: ToMask = None,
     portrait_mask: PortraitMask = None,
     parser: Parser = "builtin",
     attribute_click: AttributeClick = None,
@@ -121,6 +128,7 @@ def animate(
     """Animate a portrait that wears attributes from other pictures and follows a video's motion."""
     attribute_files = parse_files(attribute, "--attribute")
     mask_files, clicks = parse_mask_options(attribute_files, attribute_mask, attribute_click)
+    end_files, end_mask_files = parse_ends(attribute_files, to, to_mask)
     faces = parse_faces(attribute_files, portrait_face, attribute_face, driving_face)
     motion = MotionChoice(region, head_scale, absolute_pose)
     OutputFormat.of(output)
@@ -128,12 +136,18 @@ def animate(
         raise DurianError(f"--output {output}: this is the driving video, which would be lost")
 
     camera = camera_index(driving)
+    if camera is not None and end_files and blend[0] != blend[1]:
+        raise DurianError(
+            "--to: a camera's video has no end to blend towards: give --blend the same number twice"
+        )
 
+    from durian.portrait.blend import shares
     from durian.portrait.motion_template import MotionTemplate, is_motion
     from durian.video import VideoReader, check_output, read_image, read_mask, write_video
 
     # Everything that is quick to check comes before the networks are loaded.
     check_output(output)
+    shares(blend, 2)
     template = None
     if is_motion(driving):
         template = MotionTemplate.load(driving).part(start, duration, frames)
@@ -141,6 +155,8 @@ def animate(
     portrait_image = read_image(portrait)
     attributes = {name: read_image(path) for name, path in attribute_files.items()}
     attribute_masks = read_masks(mask_files, clicks, attributes, click_model, device)
+    ends = {name: read_image(path) for name, path in end_files.items()}
+    end_masks = read_masks(end_mask_files, {}, ends)
     own_mask = None if portrait_mask is None else read_mask(portrait_mask, portrait_image.shape[:2])
     with ExitStack() as stack:
         video = None
@@ -165,9 +181,19 @@ def animate(
             portrait_mask=own_mask,
             portrait_face=faces.portrait,
             attribute_faces=faces.attributes,
+            to=ends,
+            to_masks=end_masks,
             masker=stack.enter_context(open_masker(parser, device)),
         )
-        _warn(reference_warnings(references.photo, references.donors, references.attributes))
+        _warn(
+            reference_warnings(
+                references.photo,
+                references.donors,
+                references.attributes,
+                references.other_donors,
+                references.others,
+            )
+        )
         paste = PasteBack(portrait_image, references.photo.crop) if paste_back else None
         options = AnimationOptions(
             num_inference_steps=steps,
@@ -176,6 +202,7 @@ def animate(
             guidance_interval=guidance_interval,
             cache_interval=cache_interval,
             seed=seed,
+            interpolate_to=references.others,
         )
         tracker = stack.enter_context(FaceTracker(faces.driver))
         if camera is not None:
@@ -191,6 +218,7 @@ def animate(
                 motion=motion.options(),
                 smoothing=smoothing,
                 finish=paste,
+                interpolation=blend[0],
             )
         else:
             if template is not None:
@@ -213,6 +241,7 @@ def animate(
                 references.portrait,
                 references.attributes,
                 keypoints,
+                interpolation=shares(blend, count),
                 progress=partial(report, "Denoising", total=pipeline.network_calls(count, steps)),
                 **options,
             )

@@ -21,7 +21,10 @@ def demo(
     frames: Frames = None,
     device: Device = None,
 ) -> None:
-    """Animate the sample portrait with hair, then with hair and glasses. Needs no network and no files."""
+    """Animate the sample portrait with hair, with hair and glasses, and with hair that becomes other hair.
+
+    Needs no network and no files.
+    """
     from durian.demo import SAMPLES, run_demo
 
     with progress_bars() as report:
@@ -36,7 +39,8 @@ def demo(
         )
     typer.echo(f"{result.hair}: hair from one picture, motion from another person")
     typer.echo(f"{result.hair_and_glasses}: hair and eyeglasses from two pictures, in one pass")
-    typer.echo(f"{result.sheet}: both beside what they were made from")
+    typer.echo(f"{result.hair_to_hair}: hair that becomes another picture's")
+    typer.echo(f"{result.sheet}: all beside what they were made from")
     typer.echo(
         "\nNext, put your own files in place of any of these:\n"
         f"  durian animate --portrait {SAMPLES / 'portrait.png'} \\\n"

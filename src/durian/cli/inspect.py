@@ -15,6 +15,9 @@ from durian.cli.mask_options import (
     ClickModel,
     Parser,
     PortraitMask,
+    To,
+    ToMask,
+    parse_ends,
     parse_mask_options,
     read_masks,
 )
@@ -33,7 +36,9 @@ def inspect(
     driving: Annotated[Path, typer.Option(help="Video whose motion the portrait shall follow.")],
     output: Annotated[Path, typer.Option(help="The .png or .html to write.")],
     checkpoint: Checkpoint = "mini",
+    to: To = None,
     attribute_mask: AttributeMask = None,
+    to_mask: ToMask = None,
     portrait_mask: PortraitMask = None,
     parser: Parser = "builtin",
     attribute_click: AttributeClick = None,
@@ -47,6 +52,7 @@ def inspect(
     """Show what the model will see, and warn of what is likely to spoil the result."""
     attribute_files = parse_files(attribute, "--attribute")
     mask_files, clicks = parse_mask_options(attribute_files, attribute_mask, attribute_click)
+    end_files, end_mask_files = parse_ends(attribute_files, to, to_mask)
     faces = parse_faces(attribute_files, portrait_face, attribute_face, driving_face)
     if output.suffix.lower() not in (".png", ".html"):
         raise DurianError(f"--output {output}: give a name that ends in .png or .html")
@@ -54,12 +60,14 @@ def inspect(
     from durian.files import replacing, same_file
     from durian.video import VideoReader, check_writable, read_image, read_mask
 
-    for path in (portrait, driving, *attribute_files.values()):
+    for path in (portrait, driving, *attribute_files.values(), *end_files.values()):
         if same_file(output, path):
             raise DurianError(f"--output {output}: this is one of the inputs, which would be lost")
     check_writable(output)
     photo = read_image(portrait)
     attributes = {name: read_image(path) for name, path in attribute_files.items()}
+    ends = {name: read_image(path) for name, path in end_files.items()}
+    end_masks = read_masks(end_mask_files, {}, ends)
     own_mask = None if portrait_mask is None else read_mask(portrait_mask, photo.shape[:2])
     with VideoReader(driving, limit=frames) as video, progress_bars() as report:
         import cv2
@@ -81,6 +89,8 @@ def inspect(
                 portrait_mask=own_mask,
                 portrait_face=faces.portrait,
                 attribute_faces=faces.attributes,
+                to=ends,
+                to_masks=end_masks,
                 driving_face=faces.driver,
                 masker=masker,
                 progress=partial(report, "Looking", total=video.frame_count),

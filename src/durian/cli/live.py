@@ -47,6 +47,7 @@ def animate_live(
     motion: MotionOptions | None = None,
     smoothing: float = 0.0,
     finish: Callable[[np.ndarray], np.ndarray] | None = None,
+    interpolation: float = 1.0,
 ) -> int:
     """Animate by a camera until Ctrl-C or `limit` frames; the frames' number."""
     from durian.camera import Camera
@@ -60,6 +61,7 @@ def animate_live(
             tracker=tracker,
             motion=motion,
             smoother=LandmarkSmoother(camera.fps, smoothing),
+            interpolation=interpolation,
             **options,
         )
         if finish is not None:

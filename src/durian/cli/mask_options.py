@@ -51,6 +51,29 @@ ClickModel = Annotated[
     str,
     typer.Option(metavar="NAME", help="Folder or hub repository of the SAM 2 that clicks ask."),
 ]
+To = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE",
+        help="A second picture of an attribute, which the first becomes in the course of the video. Repeat "
+        "for more.",
+    ),
+]
+ToMask = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE",
+        help="Where the attribute is in its second picture, likewise.",
+        show_default="found in the picture",
+    ),
+]
+Blend = Annotated[
+    tuple[float, float],
+    typer.Option(
+        help="How far the first picture's attribute has become the second's in the first frame and in the "
+        "last: 0.5 0.5 is a mixture all along."
+    ),
+]
 CLICK_MODEL = "facebook/sam2.1-hiera-tiny"
 
 
@@ -71,6 +94,25 @@ def parse_mask_options(
     if both := sorted(files.keys() & points.keys()):
         raise DurianError(f"--attribute-click {both[0]}=…: its mask is given already: leave one of them out")
     return files, points
+
+
+def parse_ends(
+    attributes: Mapping[str, Path], to: Sequence[str] | None, to_masks: Sequence[str] | None
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Files of second pictures and of their masks, by attribute.
+
+    Raises:
+        DurianError: they are written in another way, or of attributes that are not asked for.
+    """
+    files, masks = parse_files(to or [], "--to"), parse_files(to_masks or [], "--to-mask")
+    for option, names, needs, known in (
+        ("--to", files, "--attribute", attributes),
+        ("--to-mask", masks, "--to", files),
+    ):
+        for name in names:
+            if name not in known:
+                raise DurianError(f"{option} {name}=…: there is no {needs} {name}=… it could belong to")
+    return files, masks
 
 
 def read_masks(

@@ -22,7 +22,8 @@ class Inspection:
 
     Attributes:
         references: the photos, and what the model sees of them.
-        aligned: each attribute's mask where the portrait will wear it.
+        aligned: the mask of each picture of an attribute where the portrait will wear it, by the titles of
+            `References.worn`.
         keypoints: the driver's motion on the portrait's face, in pixels of the model.
         seen: in which frames the driver's face was found.
         warnings: a sentence each.
@@ -46,6 +47,8 @@ def inspect_inputs(
     portrait_mask: Float[np.ndarray, "H W"] | None = None,
     portrait_face: FaceChoice = LARGEST,
     attribute_faces: Mapping[str, FaceChoice] | None = None,
+    to: Mapping[str, UInt8[np.ndarray, "H W 3"]] | None = None,
+    to_masks: Mapping[str, Float[np.ndarray, "H W"]] | None = None,
     driving_face: FaceChoice = LARGEST,
     masker: AttributeMasker | None = None,
     progress: Callable[[int], None] | None = None,
@@ -63,6 +66,8 @@ def inspect_inputs(
         portrait_mask=portrait_mask,
         portrait_face=portrait_face,
         attribute_faces=attribute_faces,
+        to=to,
+        to_masks=to_masks,
         masker=masker,
         require=False,
     )
@@ -80,11 +85,16 @@ def inspect_inputs(
     return Inspection(
         references=references,
         aligned={
-            name: align_mask(each.mask, each.landmarks, target, size)
-            for name, each in references.attributes.items()
+            title: align_mask(each.mask, each.landmarks, target, size) for title, _, each in references.worn()
         },
         keypoints=keypoints,
         seen=watch.seen,
-        warnings=reference_warnings(references.photo, references.donors, references.attributes)
+        warnings=reference_warnings(
+            references.photo,
+            references.donors,
+            references.attributes,
+            references.other_donors,
+            references.others,
+        )
         + driving_warnings(watch.seen),
     )

@@ -35,14 +35,14 @@ def draw_inspection(found: Inspection) -> UInt8[np.ndarray, "H W 3"]:
             ("what the model sees of it", _masked(person.image, 1 - person.mask)),
         ]
     ]
-    for name, each in references.attributes.items():
+    for title, photo, each in references.worn():
         rows.append(
             [
-                (name, _with_box(references.donors[name])),
+                (title, _with_box(photo)),
                 ("crop and landmarks", _with_landmarks(each)),
-                (f"mask of the {name}", tinted(each.image, each.mask)),
+                ("mask", tinted(each.image, each.mask)),
                 ("what the model sees of it", _masked(each.image, each.mask)),
-                ("aligned to the portrait", tinted(person.image, found.aligned[name])),
+                ("aligned to the portrait", tinted(person.image, found.aligned[title])),
             ]
         )
     rows.append(_motion(found))

@@ -38,6 +38,7 @@ from durian.pipeline.offload import offload_readers
 from durian.pipeline.sampling import Frame, has_passes, sample_stream, seam_shifts
 from durian.pipeline.trial import trial_inputs
 from durian.pipeline.windows import Windows
+from durian.portrait.blend import shares
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.keypoints import draw_keypoints
 from durian.portrait.motion_transfer import WARM_UP, MotionOptions, MotionTransfer, transfer_stream
@@ -259,6 +260,9 @@ class DurianPipeline:
         *,
         attribute_masks: Mapping[str, Image.Image] | None = None,
         portrait_mask: Image.Image | None = None,
+        to: Mapping[str, Image.Image] | None = None,
+        to_masks: Mapping[str, Image.Image] | None = None,
+        blend: tuple[float, float] = (0.0, 1.0),
         progress: Callable[[int, int], None] | None = None,
         **options: Unpack[AnimationOptions],
     ) -> DurianOutput:
@@ -270,23 +274,31 @@ class DurianPipeline:
             driving: the frames of the driving video.
             attribute_masks: where the attribute is in its picture, white on black; found if not given.
             portrait_mask: the portrait's own attributes, which give way (`M_init`); found if not given.
+            to, to_masks: pictures that attributes become (section 3.4), and masks like those above.
+            blend: how far they have in the first frame and in the last, 0 not at all and 1 wholly.
             progress: as in `animate`. options: see `AnimationOptions`.
 
         Raises:
             DurianError: no face in one of the pictures, or no mask to be found.
         """
-        from durian.portrait.prepare import prepare
+        from durian.portrait.prepare import prepare_motion, prepare_references
 
-        masks = {name: _mask_array(mask) for name, mask in (attribute_masks or {}).items()}
-        inputs = prepare(
+        references = prepare_references(
             _rgb_array(portrait),
-            {name: _rgb_array(image) for name, image in attributes.items()},
-            (_rgb_array(frame) for frame in driving),
+            _each(_rgb_array, attributes),
             size=self.size,
-            attribute_masks=masks,
+            attribute_masks=_each(_mask_array, attribute_masks),
             portrait_mask=None if portrait_mask is None else _mask_array(portrait_mask),
+            to=_each(_rgb_array, to),
+            to_masks=_each(_mask_array, to_masks),
         )
-        frames = self.animate(inputs, progress=progress, **options)
+        keypoints = prepare_motion(map(_rgb_array, driving), references.portrait.landmarks)
+        alphas = 1.0
+        if references.others is not None:
+            options["interpolate_to"] = references.others
+            alphas = shares(blend, len(keypoints))
+        inputs = references.animated(keypoints, 25.0)
+        frames = self.animate(inputs, interpolation=alphas, progress=progress, **options)
         return DurianOutput([Image.fromarray(frame) for frame in frames])
 
     def animate(
@@ -453,6 +465,7 @@ class DurianPipeline:
         tracker: FaceTracker | None = None,
         motion: MotionOptions | None = None,
         smoother: LandmarkSmoother | None = None,
+        interpolation: float | Iterable[float] = 1.0,
         **options: Unpack[AnimationOptions],
     ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """Live: a driver's frames in one by one, the animation's frames out one by one.
@@ -469,13 +482,16 @@ class DurianPipeline:
             tracker: finds and follows the driver's face; of MediaPipe if not given.
             motion: what of the driver's motion is taken over.
             smoother: steadies the driver's landmarks.
+            interpolation: see `StreamOptions`.
             options: see `AnimationOptions`.
         """
         with ExitStack() as stack:
             follow = tracker or stack.enter_context(FaceTracker())
             faces = (face.landmarks for face in track_face(frames, follow, 0, smoother))
             keypoints = transfer_stream(faces, MotionTransfer(portrait.landmarks, motion), warm_up)
-            yield from self.animate_iter(portrait, attributes, keypoints, windows=windows, **options)
+            yield from self.animate_iter(
+                portrait, attributes, keypoints, windows=windows, interpolation=interpolation, **options
+            )
 
     def network_calls(self, frames: int, steps: int | None = None, windows: Windows | None = None) -> int:
         """How many calls of the network (or, guided, groups of calls) a video of so many frames takes."""
@@ -533,6 +549,10 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise DurianError(f"no device {str(device)!r} here: leave --device out or give 'cpu'") from error
     return chosen
+
+
+def _each(convert: Callable[[Image.Image], np.ndarray], images: Mapping[str, Image.Image] | None) -> dict:
+    return {name: convert(image) for name, image in (images or {}).items()}
 
 
 def _rgb_array(image: Image.Image) -> np.ndarray:

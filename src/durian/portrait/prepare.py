@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -38,12 +38,22 @@ class References:
         attributes: by attribute name.
         photo: the portrait's; `photo.crop` is where its square lies in it.
         donors: the attributes' photos, by attribute name.
+        others: all attributes as they are at the other end of a blend (section 3.4); None without one.
+        other_donors: the photos of those that change.
     """
 
     portrait: Reference
     attributes: dict[str, Reference]
     photo: Photo
     donors: dict[str, Photo]
+    others: dict[str, Reference] | None = None
+    other_donors: Mapping[str, Photo] = field(default_factory=dict)
+
+    def worn(self) -> list[tuple[str, Photo, Reference]]:
+        """Every picture of an attribute: its title, its photo, and what the model sees of it."""
+        first = [(name, photo, self.attributes[name]) for name, photo in self.donors.items()]
+        others = self.others or {}
+        return first + [(f"then {name}", photo, others[name]) for name, photo in self.other_donors.items()]
 
     def animated(self, keypoints: Float[np.ndarray, "F 478 3"], fps: float) -> AnimationInputs:
         """With a motion: landmarks in pixels of the crop."""
@@ -110,6 +120,8 @@ def prepare_references(
     portrait_mask: Float[np.ndarray, "H W"] | None = None,
     portrait_face: FaceChoice = LARGEST,
     attribute_faces: Mapping[str, FaceChoice] | None = None,
+    to: Mapping[str, UInt8[np.ndarray, "H W 3"]] | None = None,
+    to_masks: Mapping[str, Float[np.ndarray, "H W"]] | None = None,
     detector: LandmarkDetector | None = None,
     masker: AttributeMasker | None = None,
     require: bool = True,
@@ -119,6 +131,7 @@ def prepare_references(
     Args:
         portrait_face: which of several faces in the portrait's photo.
         attribute_faces: and in the attributes' photos, by attribute name; the largest by default.
+        to, to_masks: photos that some of the attributes are to be blended towards, and their masks.
         require: False lets attributes that are not found pass with the mask that there is, however empty.
 
     The other arguments and what it raises are those of `prepare`.
@@ -126,36 +139,59 @@ def prepare_references(
     if not attributes:
         raise DurianError("no attribute was given: give a picture of hair, glasses, a beard or a hat")
     given, chosen = dict(attribute_masks or {}), dict(attribute_faces or {})
-    for name in (*attributes, *given, *chosen):
+    ends, end_masks = dict(to or {}), dict(to_masks or {})
+    for name in (*attributes, *given, *chosen, *ends, *end_masks):
         check_attribute(name)
-    for what, names in (("a mask", given), ("a face", chosen)):
-        if stray := sorted(set(names) - set(attributes)):
+    for what, names, pictures in (
+        ("a mask", given, attributes),
+        ("a face", chosen, attributes),
+        ("a picture to blend towards", ends, attributes),
+        ("a mask to blend towards", end_masks, ends),
+    ):
+        if stray := sorted(set(names) - set(pictures)):
             raise DurianError(f"{what} was given for {', '.join(stray)} but no picture: give both")
 
     with ExitStack() as stack:
         find_landmarks = detector or stack.enter_context(MediaPipeLandmarks())
         find_mask = masker or stack.enter_context(FallbackMasker())
         photo = Photo.find("the portrait", portrait, size, find_landmarks, portrait_face)
-        person, donors = _Crops.of(photo), {}
+        person, donors, other_donors = _Crops.of(photo), {}, {}
+
+        def read(name: str, photo: Photo, mask: np.ndarray | None, option: str) -> Reference:
+            donor = _Crops.of(photo)
+            fine = donor.find(name, find_mask) if mask is None else donor.given(mask)
+            if require and fine.mean() < _LEAST:
+                raise DurianError(
+                    f"no {name} was found in {photo.title}: choose another picture, or say where it is with "
+                    f"{option} {name}=FILE (white where the {name} is, black elsewhere)"
+                )
+            return Reference(donor.image, donor.shrunk(name, fine), donor.landmarks)
+
         references: dict[str, Reference] = {}
         for name, image in attributes.items():
-            title = f"the picture of the {name}"
-            donors[name] = Photo.find(title, image, size, find_landmarks, chosen.get(name, LARGEST))
-            donor = _Crops.of(donors[name])
-            mask = donor.given(given[name]) if name in given else donor.find(name, find_mask)
-            if require and mask.mean() < _LEAST:
-                raise DurianError(
-                    f"no {name} was found in {title}: choose another picture, or say where it is with "
-                    f"--attribute-mask {name}=FILE (white where the {name} is, black elsewhere)"
-                )
-            references[name] = Reference(donor.image, donor.shrunk(name, mask), donor.landmarks)
+            title, face = f"the picture of the {name}", chosen.get(name, LARGEST)
+            donors[name] = Photo.find(title, image, size, find_landmarks, face)
+            references[name] = read(name, donors[name], given.get(name), "--attribute-mask")
+        others = dict(references)
+        for name, image in ends.items():
+            title = f"the second picture of the {name}"
+            other_donors[name] = Photo.find(title, image, size, find_landmarks)
+            others[name] = read(name, other_donors[name], end_masks.get(name), "--to-mask")
         if portrait_mask is not None:
             own = person.own(portrait_mask)
         else:
             own = np.max([person.shrunk(name, person.find(name, find_mask)) for name in references], axis=0)
 
-    mask = unite_masks(own, person.landmarks, references.values())
-    return References(Reference(person.image, mask, person.landmarks), references, photo, donors)
+    covering = [*references.values(), *(others[name] for name in ends)]
+    mask = unite_masks(own, person.landmarks, covering)
+    return References(
+        Reference(person.image, mask, person.landmarks),
+        references,
+        photo,
+        donors,
+        others if ends else None,
+        other_donors,
+    )
 
 
 def prepare_motion(

@@ -53,19 +53,28 @@ def photo_warnings(photo: Photo) -> list[str]:
     ]
 
 
-def mask_warnings(attribute: str, mask: Float[np.ndarray, "S S"], crop: FaceCrop | None = None) -> list[str]:
-    """Of an attribute's mask in its crop: too little, too much, or cut off where the picture ends."""
-    title, share = f"the mask of the {attribute}", float(_whole(attribute, mask).mean())
+def mask_warnings(
+    attribute: str, mask: Float[np.ndarray, "S S"], crop: FaceCrop | None = None, second: bool = False
+) -> list[str]:
+    """Of an attribute's mask in its crop: too little, too much, or cut off where the picture ends.
+
+    Args:
+        second: whether it is of the picture that the attribute is blended towards.
+    """
+    title, option = f"the mask of the {attribute}", "--attribute-mask"
+    if second:
+        title, option = f"{title} in its second picture", "--to-mask"
+    share = float(_whole(attribute, mask).mean())
     found = []
     if share < _LEAST[attribute]:
         found.append(
             f"{title} covers {share:.1%} of the picture: is the {attribute} there? "
-            f"If so, give --attribute-mask {attribute}=FILE"
+            f"If so, give {option} {attribute}=FILE"
         )
     if share > _MOST[attribute]:
         found.append(
             f"{title} covers {share:.0%} of the picture, more than {attribute} usually does: "
-            f"give --attribute-mask {attribute}=FILE"
+            f"give {option} {attribute}=FILE"
         )
     if sides := _cut_sides(mask, crop):
         found.append(
@@ -76,14 +85,18 @@ def mask_warnings(attribute: str, mask: Float[np.ndarray, "S S"], crop: FaceCrop
 
 
 def gap_warnings(
-    attribute: str, donor: Float[np.ndarray, "478 3"], portrait: Float[np.ndarray, "478 3"]
+    attribute: str,
+    donor: Float[np.ndarray, "478 3"],
+    portrait: Float[np.ndarray, "478 3"],
+    second: bool = False,
 ) -> list[str]:
     """Of a donor's head that is turned far away from the portrait's."""
     gap = head_pose(donor).angle_to(head_pose(portrait))
     if gap <= _GAP:
         return []
+    picture = "second picture" if second else "picture"
     return [
-        f"the heads of the portrait and of the picture of the {attribute} are turned {gap:.0f}° apart: "
+        f"the heads of the portrait and of the {picture} of the {attribute} are turned {gap:.0f}° apart: "
         f"what the latter does not show of the {attribute} will be guessed"
     ]
 
@@ -107,17 +120,21 @@ def reference_warnings(
     portrait: Photo,
     donors: Mapping[str, Photo],
     attributes: Mapping[str, Reference],
+    other_donors: Mapping[str, Photo] | None = None,
+    others: Mapping[str, Reference] | None = None,
 ) -> list[str]:
     """All of the above that concern the photos.
 
     Args:
         portrait, donors: the photos; donors by attribute name. attributes: what the model sees of donors.
+        other_donors, others: of a blend's other end.
     """
     found = photo_warnings(portrait)
-    for name, donor in donors.items():
-        found += photo_warnings(donor)
-        found += mask_warnings(name, attributes[name].mask, donor.crop)
-        found += gap_warnings(name, donor.landmarks, portrait.landmarks)
+    for photos, seen, second in ((donors, attributes, False), (other_donors or {}, others or {}, True)):
+        for name, donor in photos.items():
+            found += photo_warnings(donor)
+            found += mask_warnings(name, seen[name].mask, donor.crop, second)
+            found += gap_warnings(name, donor.landmarks, portrait.landmarks, second)
     return found
 
 
