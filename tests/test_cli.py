@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from durian.cli import main
@@ -170,6 +171,24 @@ def test_animate_writes_the_video(pipeline: FakePipeline, tmp_path: Path, capfd)
 def test_animate_may_leave_the_detail_out(pipeline: FakePipeline, tmp_path: Path) -> None:
     assert main([*_arguments(tmp_path / "out.mp4"), "--no-detail"]) == 0
     assert pipeline.loaded["detail"] is False
+
+
+@pytest.mark.parametrize(
+    ("device", "knows_bf16", "asked", "dtype"),
+    [
+        ("cpu", True, None, torch.float32),
+        ("cuda", True, None, torch.bfloat16),
+        ("cuda", False, None, torch.float32),
+        ("cuda", True, "fp16", torch.float16),
+    ],
+)
+def test_computation_is_in_half_precision_where_the_gpu_knows_it(
+    pipeline: FakePipeline, monkeypatch, tmp_path: Path, device: str, knows_bf16: bool, asked, dtype
+) -> None:
+    monkeypatch.setattr("durian.pipeline.durian.choose_device", lambda _: torch.device(device))
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: knows_bf16)
+    assert main(_arguments(tmp_path / "out.mp4", dtype=asked)) == 0
+    assert pipeline.loaded["dtype"] == dtype
 
 
 def test_animate_sets_the_strength_of_detail(pipeline: FakePipeline, tmp_path: Path) -> None:

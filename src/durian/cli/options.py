@@ -74,10 +74,11 @@ class Precision(StrEnum):
 
 
 Dtype = Annotated[
-    Precision,
+    Precision | None,
     typer.Option(
         help="Of weights and computation; bf16 is for GPUs and CPUs with AMX, fp16 for GPUs, int8 for "
-        "--openvino."
+        "--openvino.",
+        show_default="bf16 on GPUs that know it, else fp32",
     ),
 ]
 Compile = Annotated[
@@ -106,7 +107,7 @@ Offload = Annotated[
 def load_pipeline(
     checkpoint: str,
     device: str | None,
-    dtype: Precision,
+    dtype: Precision | None,
     compile: bool,
     openvino: bool,
     decoder: str | None,
@@ -118,6 +119,7 @@ def load_pipeline(
     import torch
 
     from durian.pipeline import DurianPipeline
+    from durian.pipeline.durian import choose_device
 
     kinds = {
         Precision.fp32: torch.float32,
@@ -129,8 +131,14 @@ def load_pipeline(
         raise DurianError("--compile is for GPUs and --openvino for CPUs: choose one of them")
     if dtype == Precision.int8 and not openvino:
         raise DurianError("--dtype int8 is OpenVINO's: give --openvino as well")
-    # OpenVINO lowers the precision by itself.
-    loaded, device = (Precision.fp32, device or "cpu") if openvino else (dtype, device)
+    if openvino:
+        device = device or "cpu"
+    if dtype is None:
+        half = choose_device(device).type == "cuda" and torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
+        dtype = Precision.bf16 if half else Precision.fp32
+    loaded = Precision.fp32 if openvino else dtype  # OpenVINO lowers the precision by itself
     pipeline = DurianPipeline.from_pretrained(
         checkpoint, device=device, dtype=kinds[loaded], detail=detail, offload=offload
     )
