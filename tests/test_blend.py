@@ -88,7 +88,7 @@ def test_a_camera_has_no_end(tmp_path: Path, capfd):
     assert "a camera's video has no end to blend towards" in capfd.readouterr().err
 
 
-def test_the_portrait_gives_way_to_both():
+def test_the_portrait_gives_way_to_each_end_alone():
     given: dict[str, Any] = {"size": 128, "attribute_masks": HAIR}
     one = prepare_references(PICTURES["portrait"], {"hair": PICTURES["hair"]}, **given)
     both = prepare_references(
@@ -96,10 +96,11 @@ def test_the_portrait_gives_way_to_both():
     )
     other = prepare_references(PICTURES["portrait"], {"hair": PICTURES["glasses"]}, size=128)
     assert one.others is None
-    wanted = np.maximum(one.portrait.mask, other.portrait.mask)
-    np.testing.assert_allclose(both.portrait.mask, wanted, atol=1e-6)
-    assert (wanted > one.portrait.mask + 0.5).any()
     assert both.others is not None
+    assert both.portrait_to is not None
+    np.testing.assert_array_equal(both.portrait.mask, one.portrait.mask)
+    np.testing.assert_array_equal(both.portrait_to.mask, other.portrait.mask)
+    assert (both.portrait.mask > both.portrait_to.mask + 0.5).any()
     np.testing.assert_array_equal(both.others["hair"].mask, other.attributes["hair"].mask)
 
 
@@ -119,12 +120,15 @@ def test_from_python_the_ends_are_those_of_each_alone():
         still = [Image.fromarray(next(iter(video)))] * 3
     durian = DurianPipeline.from_pretrained("mini", device="cpu", detail=False)
 
-    def frames(hair: str, to: str, blend: tuple[float, float]) -> np.ndarray:
-        made = durian(images["portrait"], {"hair": images[hair]}, still, to={"hair": images[to]}, blend=blend)
+    def frames(hair: str, to: str | None = None, blend: tuple[float, float] = (0, 1)) -> np.ndarray:
+        ends = None if to is None else {"hair": images[to]}
+        made = durian(images["portrait"], {"hair": images[hair]}, still, to=ends, blend=blend)
         return np.stack([np.asarray(frame, float) for frame in made.frames])
 
+    for blend, alone in (((0, 0), "hair"), ((1, 1), "glasses")):
+        assert abs(frames("hair", "glasses", blend) - frames(alone)).max() <= 1
     forth, back = frames("hair", "glasses", (0, 1)), frames("glasses", "hair", (1, 0))
-    assert abs(forth - back).mean() < 1.5  # the same mixtures, of the same noise
+    assert abs(forth - back).mean() < 0.5  # the same mixtures, of the same noise
     first, middle, last = forth
     assert abs(first - last).mean() > 15
     assert max(abs(middle - first).mean(), abs(middle - last).mean()) < abs(first - last).mean()

@@ -199,6 +199,10 @@ def test_an_interpolation_asks_for_both_ends(world: Path) -> None:
     trial = load_case(world / "interpolation" / "000_hair", "interpolation", 0, PLAIN)
     request = trial.request(SIZE)
     assert request.interpolate_to is not None
+    assert request.portrait_to is not None
+    # Each end has the mask that it would have alone.
+    assert (request.portrait_to.mask != request.inputs.portrait.mask).any()
+    assert (request.portrait_to.image == request.inputs.portrait.image).all()
     np.testing.assert_allclose(request.interpolation, [0, 0.25, 0.5, 0.75, 1])
     assert (request.interpolate_to["hair"].image != request.inputs.attributes["hair"].image).any()
 

@@ -116,7 +116,11 @@ def test_animations_are_those_of_the_cpu(kind: str, way: str, sources):
             "num_inference_steps": 4,
             "cache_interval": 2,
         },
-        "interpolated": {"interpolate_to": others, "interpolation": np.linspace(0, 1, FRAMES)},
+        "interpolated": {
+            "interpolate_to": others,
+            "portrait_to": tiny_reference(9, size),
+            "interpolation": np.linspace(0, 1, FRAMES),
+        },
     }[way]
     wanted = made.animate(inputs, **options)
     with PretendedGPU():

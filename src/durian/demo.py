@@ -114,6 +114,7 @@ def run_demo(
             num_inference_steps=num_inference_steps,
             cache_interval=cache_interval,
             interpolate_to=references.others,
+            portrait_to=references.portrait_to,
             interpolation=shares((0, 1), len(keypoints)),
             progress=partial(report, f"Denoising {scene.label}") if report else None,
         )

@@ -202,6 +202,7 @@ def animate(
             cache_interval=cache_interval,
             seed=seed,
             interpolate_to=references.others,
+            portrait_to=references.portrait_to,
         )
         tracker = stack.enter_context(FaceTracker(faces.driver))
         if camera is not None:

@@ -91,7 +91,9 @@ def baseline_frames(name: str, request: Request) -> Frames:
     frames = BASELINES[name](request.inputs)
     if request.interpolate_to is None:
         return frames
-    others = BASELINES[name](replace(request.inputs, attributes=request.interpolate_to))
+    portrait = request.portrait_to or request.inputs.portrait
+    ends = replace(request.inputs, portrait=portrait, attributes=request.interpolate_to)
+    others = BASELINES[name](ends)
     alpha = 1.0 if request.interpolation is None else request.interpolation[:, None, None, None]
     return np.round((1 - alpha) * frames + alpha * others).astype(np.uint8)
 

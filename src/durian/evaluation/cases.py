@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -182,19 +182,22 @@ def _request(case: CaseFiles, options: CaseOptions, size: int) -> Request:
     second = None if case.second is None else _reference(case, case.second, attribute, options, size)
     landmarks = _scaled(case, case.portrait.landmarks, size)
     own = np.max([_worn(case.portrait, name, options) for name in case.attributes], axis=0)
-    mask = portrait_mask(
-        resize(own, size),
-        landmarks,
-        [*donors.values(), *([] if second is None else [second])],
-        ALIGNERS[options.aligner],
-    )
+    image, own = resize(case.portrait.image, size), resize(own, size)
+
+    def masked(worn: Mapping[str, Reference]) -> Reference:
+        mask = portrait_mask(own, landmarks, worn.values(), ALIGNERS[options.aligner])
+        return Reference(image, mask, landmarks)
+
     inputs = AnimationInputs(
-        portrait=Reference(resize(case.portrait.image, size), mask, landmarks),
+        portrait=masked(donors),
         attributes=donors,
         keypoints=_scaled(case, case.driving, size),
         fps=15.0,
     )
-    return Request(inputs, None if second is None else {attribute: second}, case.alphas)
+    if second is None:
+        return Request(inputs)
+    ends = {attribute: second}
+    return Request(inputs, ends, case.alphas, masked(ends))
 
 
 def _reference(case: CaseFiles, donor: Picture, attribute: str, options: CaseOptions, size: int) -> Reference:

@@ -204,7 +204,11 @@ def run_method(
         inputs, extra = changed
         options |= extra
     elif request.interpolate_to is not None:
-        options |= {"interpolate_to": request.interpolate_to, "interpolation": request.interpolation}
+        options |= {
+            "interpolate_to": request.interpolate_to,
+            "portrait_to": request.portrait_to,
+            "interpolation": request.interpolation,
+        }
     frames = animator.animate(inputs, **options)
     return np.stack([resize(frame, trial.size) for frame in frames])
 

@@ -20,12 +20,14 @@ class Request:
 
     Attributes:
         inputs: at the method's resolution.
-        interpolate_to, interpolation: as in `DurianPipeline.animate`; None where nothing is interpolated.
+        interpolate_to, portrait_to, interpolation: as in `DurianPipeline.animate`; None where nothing is
+            interpolated.
     """
 
     inputs: AnimationInputs
     interpolate_to: Mapping[str, Reference] | None = None
     interpolation: Float[np.ndarray, " F"] | None = None
+    portrait_to: Reference | None = None
 
 
 @dataclass(frozen=True)

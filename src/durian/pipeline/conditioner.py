@@ -92,6 +92,7 @@ class Conditioner:
         size: side of its results in pixels.
         portrait, attributes: at that size.
         others: attributes to interpolate to (section 3.4); none without interpolation.
+        other_portrait: masked for these; the same one if not given.
         drop_attribute_tokens: leave the attributes out of spatial attention (an ablation).
         predict: in place of `networks.predict`, which it must equal.
     """
@@ -103,6 +104,7 @@ class Conditioner:
         portrait: Reference,
         attributes: Mapping[str, Reference],
         others: Mapping[str, Reference] | None = None,
+        other_portrait: Reference | None = None,
         drop_attribute_tokens: bool = False,
         predict: Callable[..., tuple[Tensor, DeepFeatures]] | None = None,
     ):
@@ -124,7 +126,8 @@ class Conditioner:
         if drop_attribute_tokens:
             branches = (alone,)
         elif others:
-            ends = networks.compose(person, [self._encode("attribute", each) for each in others.values()])
+            masked = person if other_portrait is None else self._encode("portrait", other_portrait)
+            ends = networks.compose(masked, [self._encode("attribute", each) for each in others.values()])
             branches, embeddings = (cache, ends[0]), (embedding, ends[1])
         self._full = _Row("full", branches, embeddings, (True, True))
         self._alone = _Row("portrait", (alone,), nothing, (True, False))

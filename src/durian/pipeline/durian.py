@@ -60,6 +60,8 @@ class AnimationOptions(TypedDict, total=False):
             features of the last full step (DeepCache). 1 is exact; more is faster and changes the frames.
         seed: of the noise. The same seed gives the same frames on the same machine.
         interpolate_to: attributes to blend towards (section 3.4).
+        portrait_to: the portrait with the mask that goes with these, so that each end is what it would be
+            alone; if not given, the portrait's own mask has to leave room for both.
         drop_attribute_tokens: leave the attributes out of spatial attention (an ablation).
     """
 
@@ -70,6 +72,7 @@ class AnimationOptions(TypedDict, total=False):
     cache_interval: int
     seed: int
     interpolate_to: Mapping[str, Reference] | None
+    portrait_to: Reference | None
     drop_attribute_tokens: bool
 
 
@@ -295,7 +298,7 @@ class DurianPipeline:
         keypoints = prepare_motion(map(_rgb_array, driving), references.portrait.landmarks)
         alphas = 1.0
         if references.others is not None:
-            options["interpolate_to"] = references.others
+            options["interpolate_to"], options["portrait_to"] = references.others, references.portrait_to
             alphas = shares(blend, len(keypoints))
         inputs = references.animated(keypoints, 25.0)
         frames = self.animate(inputs, interpolation=alphas, progress=progress, **options)
@@ -401,6 +404,7 @@ class DurianPipeline:
             portrait,
             attributes,
             options.get("interpolate_to"),
+            options.get("portrait_to"),
             options.get("drop_attribute_tokens", False),
             self._predict,
         )

@@ -34,11 +34,12 @@ class References:
     """The portrait and the attributes as the model sees them.
 
     Attributes:
-        portrait: with `M_port = M_init ∪ M_aligned` over all attributes (section 3.3), a little grown.
+        portrait: with `M_port = M_init ∪ M_aligned` over `attributes` (section 3.3), a little grown.
         attributes: by attribute name.
         photo: the portrait's; `photo.crop` is where its square lies in it.
         donors: the attributes' photos, by attribute name.
         others: all attributes as they are at the other end of a blend (section 3.4); None without one.
+        portrait_to: the portrait with `M_port` over `others`; likewise.
         other_donors: the photos of those that change.
     """
 
@@ -47,6 +48,7 @@ class References:
     photo: Photo
     donors: dict[str, Photo]
     others: dict[str, Reference] | None = None
+    portrait_to: Reference | None = None
     other_donors: Mapping[str, Photo] = field(default_factory=dict)
 
     def worn(self) -> list[tuple[str, Photo, Reference]]:
@@ -182,16 +184,13 @@ def prepare_references(
         else:
             own = np.max([person.shrunk(name, person.find(name, find_mask)) for name in references], axis=0)
 
-    covering = [*references.values(), *(others[name] for name in ends)]
-    mask = unite_masks(own, person.landmarks, covering)
-    return References(
-        Reference(person.image, mask, person.landmarks),
-        references,
-        photo,
-        donors,
-        others if ends else None,
-        other_donors,
-    )
+    def masked(worn: Mapping[str, Reference]) -> Reference:
+        mask = unite_masks(own, person.landmarks, worn.values())
+        return Reference(person.image, mask, person.landmarks)
+
+    if not ends:
+        return References(masked(references), references, photo, donors)
+    return References(masked(references), references, photo, donors, others, masked(others), other_donors)
 
 
 def prepare_motion(
