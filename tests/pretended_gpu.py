@@ -10,6 +10,7 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +20,10 @@ from torch._C import DisableTorchFunctionSubclass
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+import durian
+
 GPU = torch.device("cuda", 0)
+_PACKAGE = Path(durian.__file__).parent
 _TO_NUMBERS = {"item", "tolist", "__bool__", "__int__", "__float__", "__index__", "equal"}
 _OF_UNKNOWN_SIZE = {"nonzero", "masked_select", "unique"}
 _TO_ARRAYS = {"numpy", "__array__"}
@@ -160,8 +164,11 @@ def _check(name: str, held: list[Tensor]) -> None:
 
 
 def _asker() -> str:
-    frames = [frame for frame in traceback.extract_stack() if "/durian/" in frame.filename]
-    return f"{frames[-1].filename.rsplit('/durian/')[-1]}: {frames[-1].name}" if frames else "elsewhere"
+    for frame in reversed(traceback.extract_stack()):
+        path = Path(frame.filename)
+        if path.is_relative_to(_PACKAGE):
+            return f"{path.relative_to(_PACKAGE).as_posix()}: {frame.name}"
+    return "elsewhere"
 
 
 def _flash(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> tuple[Tensor, Tensor]:
