@@ -70,6 +70,7 @@ def test_a_mask_of_the_second_picture_may_be_given(pipeline: FakePipeline, tmp_p
         (["--to", f"hat={SAMPLES / 'hair.png'}"], "--to hat=…: there is no --attribute hat=…"),
         (["--to", "hair"], "--to hair: write it as NAME=FILE"),
         (["--to-mask", f"hair={SAMPLES / 'hair_mask.png'}"], "--to-mask hair=…: there is no --to hair=…"),
+        (["--blend", "0.5", "0.5"], "--blend: there is no second picture to blend towards"),
         ([*TO, "--blend", "0", "2"], "a blend from 0 to 2: both must be in 0 … 1"),
         ([*TO, "--to-mask", f"hair={SAMPLES / 'driving.mp4'}"], "driving.mp4"),
         (["--to", "hair=nowhere.png"], "nowhere.png"),

@@ -26,6 +26,12 @@ from pretended_gpu import GPU, OnGPU, PretendedGPU
 from tiny import SD15_OPTIONS, TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset, tiny_reference
 from tiny_runs import write_config
 
+# Of memory that no GPU pins, and of gradients that come in another order of the axes than a GPU's would.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'pin_memory' argument is set"),
+    pytest.mark.filterwarnings("ignore:grad and param do not obey"),
+]
+
 
 @pytest.fixture
 def gpu():

@@ -262,6 +262,18 @@ def test_unknown_checkpoints_and_devices_are_refused():
         DurianPipeline.from_pretrained("mini", device="warp")
 
 
+@pytest.mark.parametrize(
+    ("option", "title"),
+    [
+        ({"interpolate_to": {"hair": tiny_reference(7, 16)}}, "second hair"),
+        ({"portrait_to": tiny_reference(7, 16)}, "second portrait"),
+    ],
+)
+def test_references_of_another_size_are_refused(pipeline, option, title: str):
+    with pytest.raises(DurianError, match=f"the {title} is 16×16 pixels and this checkpoint wants 32×32"):
+        pipeline.animate(tiny_inputs(2), **option)
+
+
 def test_sd15_builds_from_its_sources_animates_and_round_trips(sources, tmp_path: Path):
     torch.manual_seed(0)
     networks = build_sd15(sources, **SD15_OPTIONS)

@@ -134,6 +134,8 @@ def animate(
     if same_file(output, driving):
         raise DurianError(f"--output {output}: this is the driving video, which would be lost")
 
+    if blend != (0.0, 1.0) and not end_files:
+        raise DurianError("--blend: there is no second picture to blend towards: give --to NAME=FILE as well")
     camera = camera_index(driving)
     if camera is not None and end_files and blend[0] != blend[1]:
         raise DurianError(

@@ -389,7 +389,7 @@ class DurianPipeline:
     ) -> Iterator[Iterable[Float[Tensor, "1 c 1 h w"]]]:
         """The same, those that get ready at once together."""
         steps = options.get("num_inference_steps") or self.sampling_steps
-        self._check(portrait, attributes, options.get("num_inference_steps"))
+        self._check(portrait, attributes, options)
         interval = options.get("cache_interval", 1)
         if interval < 1:
             raise DurianError(f"a cache interval of {interval}: at least 1 is needed")
@@ -506,12 +506,18 @@ class DurianPipeline:
             return steps * cut.count(frames)
         return sum(cut.count(frames, shift) for shift in seam_shifts(cut, steps))
 
-    def _check(self, portrait: Reference, attributes: Mapping[str, Reference], steps: int | None) -> None:
+    def _check(
+        self, portrait: Reference, attributes: Mapping[str, Reference], options: AnimationOptions
+    ) -> None:
+        steps, ends = options.get("num_inference_steps"), options.get("interpolate_to") or {}
         if steps is not None and steps < 1:
             raise DurianError(f"{steps} sampling steps: at least 1 is needed")
         if not attributes:
             raise DurianError("no attribute given: name at least one, for example hair")
-        for name, reference in {"portrait": portrait, **attributes}.items():
+        given = {"portrait": portrait, **attributes, **{f"second {name}": end for name, end in ends.items()}}
+        if (other := options.get("portrait_to")) is not None:
+            given["second portrait"] = other
+        for name, reference in given.items():
             if reference.image.shape != (self.size, self.size, 3):
                 raise DurianError(
                     f"the {name} is {reference.image.shape[1]}×{reference.image.shape[0]} pixels and this "
