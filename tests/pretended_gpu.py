@@ -106,6 +106,7 @@ def _waits(name: str, held: list[Tensor], asked: list[torch.device]) -> bool:
     """Whether the CPU needs to know what the GPU has computed."""
     chosen = name in ("__getitem__", "__setitem__") and any(each.dtype == torch.bool for each in held[1:])
     to_cpu = any(each.type == "cpu" for each in asked)
+    to_cpu |= name == "copy_" and not isinstance(held[0], OnGPU)
     return name in _TO_NUMBERS or name in _OF_UNKNOWN_SIZE or chosen or to_cpu
 
 

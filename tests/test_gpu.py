@@ -61,7 +61,8 @@ def test_devices_do_not_mix(gpu):
     for array in (there.numpy, lambda: np.asarray(there)):
         with pytest.raises(TypeError, match="copy it to the CPU first"):
             array()
-    assert gpu.waits == {"elsewhere": 1}  # the copy to the CPU
+    here.copy_(there)
+    assert gpu.waits == {"elsewhere": 2}  # the copies to the CPU
 
 
 def test_a_module_on_the_gpu_learns_there(gpu):
@@ -178,6 +179,28 @@ def test_offloaded_parts_are_on_the_gpu_only_while_they_read(kind: str, sources,
             for name, part in offloading.networks.components().items():
                 devices = {parameter.device.type for parameter in part.parameters()}
                 assert devices <= {"cpu" if name in READERS else "cuda"}
+
+
+def test_two_reference_nets_are_never_on_the_gpu_at_once(sources, tmp_path: Path):
+    """Not in a blend either, which reads the portrait twice."""
+    pipeline("sd15", sources).save_pretrained(tmp_path / "saved")
+    with PretendedGPU():
+        made = DurianPipeline.from_pretrained(tmp_path / "saved", "cuda", offload=True)
+        nets = made.networks.portrait_net, made.networks.attribute_net
+        seen: list[int] = []
+
+        def note(*_: object) -> None:
+            seen.append(sum(next(net.parameters()).device.type == "cuda" for net in nets))
+
+        for net in nets:
+            net.register_forward_hook(note)
+        other = tiny_reference(9, made.size)
+        made.animate(
+            tiny_inputs(2, ("hair", "hat"), made.size),
+            interpolate_to={"hair": other, "hat": other},
+            portrait_to=other,
+        )
+    assert seen == [1] * 6
 
 
 def test_offloading_from_a_cpu_is_refused():

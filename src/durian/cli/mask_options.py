@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,10 +87,8 @@ def parse_mask_options(
             attribute has both.
     """
     files, points = parse_files(masks or [], "--attribute-mask"), _parse_clicks(clicks or [])
-    for option, names in (("--attribute-mask", files), ("--attribute-click", points)):
-        for name in names:
-            if name not in attributes:
-                raise DurianError(f"{option} {name}=…: there is no --attribute {name}=… it could belong to")
+    _check_owners("--attribute-mask", files, "--attribute", attributes)
+    _check_owners("--attribute-click", points, "--attribute", attributes)
     if both := sorted(files.keys() & points.keys()):
         raise DurianError(f"--attribute-click {both[0]}=…: its mask is given already: leave one of them out")
     return files, points
@@ -105,14 +103,15 @@ def parse_ends(
         DurianError: they are written in another way, or of attributes that are not asked for.
     """
     files, masks = parse_files(to or [], "--to"), parse_files(to_masks or [], "--to-mask")
-    for option, names, needs, known in (
-        ("--to", files, "--attribute", attributes),
-        ("--to-mask", masks, "--to", files),
-    ):
-        for name in names:
-            if name not in known:
-                raise DurianError(f"{option} {name}=…: there is no {needs} {name}=… it could belong to")
+    _check_owners("--to", files, "--attribute", attributes)
+    _check_owners("--to-mask", masks, "--to", files)
     return files, masks
+
+
+def _check_owners(option: str, names: Iterable[str], owner: str, known: Container[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise DurianError(f"{option} {name}=…: there is no {owner} {name}=… it could belong to")
 
 
 def read_masks(

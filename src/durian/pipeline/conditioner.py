@@ -116,7 +116,9 @@ class Conditioner:
         self._grid = networks.attention_grid(self._latent_size)
         self._portrait, self._attributes = portrait, attributes
         self.device, self.dtype = networks.working_device, networks.working_dtype
+        # Both portraits before the attributes, so that offloaded readers come and go once.
         person = self._encode("portrait", portrait)
+        other_person = person if other_portrait is None else self._encode("portrait", other_portrait)
         worn = [self._encode("attribute", each) for each in attributes.values()]
         cache, embedding = networks.compose(person, worn)
         # Guidance starts from what condition dropout shows in training (`durian.training.references`).
@@ -126,8 +128,9 @@ class Conditioner:
         if drop_attribute_tokens:
             branches = (alone,)
         elif others:
-            masked = person if other_portrait is None else self._encode("portrait", other_portrait)
-            ends = networks.compose(masked, [self._encode("attribute", each) for each in others.values()])
+            ends = networks.compose(
+                other_person, [self._encode("attribute", each) for each in others.values()]
+            )
             branches, embeddings = (cache, ends[0]), (embedding, ends[1])
         self._full = _Row("full", branches, embeddings, (True, True))
         self._alone = _Row("portrait", (alone,), nothing, (True, False))
