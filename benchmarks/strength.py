@@ -49,8 +49,16 @@ def main(
     tabulate("strength", ways, case_trials(cases, splits=[split])[:limit])
 
 
-def tabulate(heading: str, ways: Mapping[str, Animate], refs: Sequence[TrialRef]) -> None:
-    """Print the mean scores of some ways to make frames, by name, over the same cases."""
+def tabulate(
+    heading: str,
+    ways: Mapping[str, Animate],
+    refs: Sequence[TrialRef],
+    metrics: Mapping[str, str] = METRICS,
+) -> None:
+    """Print the mean scores of some ways to make frames, by name, over the same cases.
+
+    `metrics` are the columns' titles by the scores' names.
+    """
     rows: dict[str, list[dict[str, float | None]]] = defaultdict(list)
     with progress_bars() as report:
         for done, ref in enumerate(refs, start=1):
@@ -61,9 +69,9 @@ def tabulate(heading: str, ways: Mapping[str, Animate], refs: Sequence[TrialRef]
                 frames = animate(trial)
                 rows[name].append({**pixel_scores(frames, trial), **temporal_scores(frames, trial, motion)})
             report("cases", done, len(refs))
-    table = Table(heading, *METRICS.values(), title=f"{len(refs)} cases")
+    table = Table(heading, *metrics.values(), title=f"{len(refs)} cases")
     for name, scores in rows.items():
-        means = (np.mean([row[key] for row in scores if row[key] is not None]) for key in METRICS)
+        means = (np.mean([row[key] for row in scores if row[key] is not None]) for key in metrics)
         table.add_row(name, *(f"{mean:.3f}" for mean in means))
     Console().print(table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,21 @@ def test_animations_are_those_of_the_cpu(kind: str, way: str, sources):
         frames = on_gpu(made).animate(inputs, **options)
     assert np.abs(frames.astype(int) - wanted).max() <= 1
     assert wanted.std() > 5
+
+
+@pytest.mark.parametrize("kind", ["mini", "detail", "sd15"])
+def test_several_pictures_are_read_there_too(kind: str, sources):
+    made = pipeline(kind, sources)
+    inputs = tiny_inputs(FRAMES, size=made.size)
+    views = [tiny_reference(seed, made.size) for seed in (7, 8, 9)]
+    portrait = replace(inputs.portrait, views=tuple(views[:2]))
+    hair = replace(inputs.attributes["hair"], views=tuple(views[2:]))
+    several = replace(inputs, portrait=portrait, attributes={"hair": hair})
+    wanted = made.animate(several)
+    with PretendedGPU():
+        frames = on_gpu(made).animate(several)
+    assert np.abs(frames.astype(int) - wanted).max() <= 1
+    assert np.abs(made.animate(inputs).astype(int) - wanted).max() > 5
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -69,6 +69,16 @@ def test_the_latents_are_those_of_pytorch(cache, attributes, options):
     torch.testing.assert_close(made, wanted, atol=2e-4, rtol=2e-4)
 
 
+def test_several_pictures_of_a_reference_go_through_one_graph(cache):
+    inputs = tiny_inputs(3)
+    for seeds in ((7,), (8, 9)):
+        views = tuple(tiny_reference(seed) for seed in seeds)
+        several = dataclasses.replace(inputs, portrait=dataclasses.replace(inputs.portrait, views=views))
+        wanted = latents(tiny_pipeline(), several)
+        made = latents(converted(cache), several)
+        torch.testing.assert_close(made, wanted, atol=2e-4, rtol=2e-4)
+
+
 def test_a_graph_serves_references_of_any_number_of_tokens_and_later_pipelines(cache, monkeypatch):
     inputs = tiny_inputs(3)
     latents(converted(cache), inputs)

@@ -54,6 +54,7 @@ from durian.cli.options import (
     load_pipeline,
     parse_files,
 )
+from durian.cli.pictures import AttributePicture, Portrait, Views, first_images, further, read_pictures
 from durian.cli.progress import progress_bars
 from durian.errors import DurianError
 from durian.files import same_file
@@ -63,14 +64,8 @@ _Scale = Annotated[float, typer.Option(min=0, help="How strongly to follow this 
 
 
 def animate(
-    portrait: Annotated[Path, typer.Option(help="Picture of the person to animate.")],
-    attribute: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME=FILE",
-            help="hair, glasses, beard or hat, and a picture of someone who wears it. Repeat for more.",
-        ),
-    ],
+    portrait: Portrait,
+    attribute: AttributePicture,
     driving: Annotated[
         Path,
         typer.Option(
@@ -83,6 +78,7 @@ def animate(
         typer.Option(help="A .mp4 or .webm, with the driver's sound, a .gif, a .webp, or a folder of PNG."),
     ],
     checkpoint: Checkpoint = "mini",
+    views: Views = 4,
     to: To = None,
     blend: Blend = (0.0, 1.0),
     attribute_mask: AttributeMask = None,
@@ -144,7 +140,7 @@ def animate(
 
     from durian.portrait.blend import shares
     from durian.portrait.motion_template import MotionTemplate, is_motion
-    from durian.video import VideoReader, check_output, read_image, read_mask, write_video
+    from durian.video import VideoReader, check_output, read_mask, write_video
 
     # Everything that is quick to check comes before the networks are loaded.
     check_output(output)
@@ -153,17 +149,18 @@ def animate(
     if is_motion(driving):
         template = MotionTemplate.load(driving).part(start, duration, frames)
     write = partial(write_video, output, mark=mark, signing=make_signing(c2pa_cert, c2pa_key, output))
-    portrait_image = read_image(portrait)
-    attributes = {name: read_image(path) for name, path in attribute_files.items()}
-    attribute_masks = read_masks(mask_files, clicks, attributes, click_model, device)
-    ends = {name: read_image(path) for name, path in end_files.items()}
-    end_masks = read_masks(end_mask_files, {}, ends)
-    own_mask = None if portrait_mask is None else read_mask(portrait_mask, portrait_image.shape[:2])
     with ExitStack() as stack:
         video = None
         if camera is None and template is None:
             video = stack.enter_context(VideoReader(driving, frames, fps=fps, start=start, duration=duration))
         report = stack.enter_context(progress_bars())
+        pictures = read_pictures(portrait, attribute_files, end_files, views, faces, report)
+        pictures.check_masks(portrait_mask is not None, [*mask_files, *clicks], end_mask_files)
+        portrait_image, attributes = pictures.portrait[0].image, first_images(pictures.attributes)
+        attribute_masks = read_masks(mask_files, clicks, attributes, click_model, device)
+        ends = first_images(pictures.ends)
+        end_masks = read_masks(end_mask_files, {}, ends)
+        own_mask = None if portrait_mask is None else read_mask(portrait_mask, portrait_image.shape[:2])
         from durian.pipeline import AnimationOptions
         from durian.portrait.parsers import open_masker
         from durian.portrait.paste_back import PasteBack
@@ -180,10 +177,13 @@ def animate(
             size=pipeline.size,
             attribute_masks=attribute_masks,
             portrait_mask=own_mask,
-            portrait_face=faces.portrait,
-            attribute_faces=faces.attributes,
+            portrait_face=pictures.portrait[0].face,
+            attribute_faces={name: each[0].face for name, each in pictures.attributes.items()},
             to=ends,
             to_masks=end_masks,
+            portrait_views=pictures.portrait[1:],
+            attribute_views=further(pictures.attributes),
+            to_views=further(pictures.ends),
             masker=stack.enter_context(open_masker(parser, device)),
         )
         _warn(
@@ -194,6 +194,7 @@ def animate(
                 references.other_donors,
                 references.others,
             )
+            + list(references.left_out)
         )
         paste = PasteBack(portrait_image, references.photo.crop) if paste_back else None
         options = AnimationOptions(

@@ -23,19 +23,18 @@ from durian.cli.mask_options import (
 )
 from durian.cli.motion_options import AttributeFace, DrivingFace, PortraitFace, parse_faces
 from durian.cli.options import Checkpoint, Device, Frames, parse_files
+from durian.cli.pictures import AttributePicture, Portrait, Views, first_images, further, read_pictures
 from durian.cli.progress import progress_bars
 from durian.errors import DurianError
 
 
 def inspect(
-    portrait: Annotated[Path, typer.Option(help="Picture of the person to animate.")],
-    attribute: Annotated[
-        list[str],
-        typer.Option(metavar="NAME=FILE", help="As for durian animate. Repeat for more."),
-    ],
+    portrait: Portrait,
+    attribute: AttributePicture,
     driving: Annotated[Path, typer.Option(help="Video whose motion the portrait shall follow.")],
     output: Annotated[Path, typer.Option(help="The .png or .html to write.")],
     checkpoint: Checkpoint = "mini",
+    views: Views = 4,
     to: To = None,
     attribute_mask: AttributeMask = None,
     to_mask: ToMask = None,
@@ -58,18 +57,19 @@ def inspect(
         raise DurianError(f"--output {output}: give a name that ends in .png or .html")
 
     from durian.files import replacing, same_file
-    from durian.video import VideoReader, check_writable, read_image, read_mask
+    from durian.video import VideoReader, check_writable, read_mask
 
     for path in (portrait, driving, *attribute_files.values(), *end_files.values()):
         if same_file(output, path):
             raise DurianError(f"--output {output}: this is one of the inputs, which would be lost")
     check_writable(output)
-    photo = read_image(portrait)
-    attributes = {name: read_image(path) for name, path in attribute_files.items()}
-    ends = {name: read_image(path) for name, path in end_files.items()}
-    end_masks = read_masks(end_mask_files, {}, ends)
-    own_mask = None if portrait_mask is None else read_mask(portrait_mask, photo.shape[:2])
     with VideoReader(driving, limit=frames) as video, progress_bars() as report:
+        pictures = read_pictures(portrait, attribute_files, end_files, views, faces, report)
+        pictures.check_masks(portrait_mask is not None, [*mask_files, *clicks], end_mask_files)
+        photo, attributes = pictures.portrait[0].image, first_images(pictures.attributes)
+        ends = first_images(pictures.ends)
+        end_masks = read_masks(end_mask_files, {}, ends)
+        own_mask = None if portrait_mask is None else read_mask(portrait_mask, photo.shape[:2])
         import cv2
 
         from durian.inspect.gather import inspect_inputs
@@ -87,10 +87,13 @@ def inspect(
                 fps=video.fps,
                 attribute_masks=read_masks(mask_files, clicks, attributes, click_model, device),
                 portrait_mask=own_mask,
-                portrait_face=faces.portrait,
-                attribute_faces=faces.attributes,
+                portrait_face=pictures.portrait[0].face,
+                attribute_faces={name: each[0].face for name, each in pictures.attributes.items()},
                 to=ends,
                 to_masks=end_masks,
+                portrait_views=pictures.portrait[1:],
+                attribute_views=further(pictures.attributes),
+                to_views=further(pictures.ends),
                 driving_face=faces.driver,
                 masker=masker,
                 progress=partial(report, "Looking", total=video.frame_count),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from durian.portrait.face_choice import LARGEST, FaceChoice
 from durian.portrait.masks import AttributeMasker
 from durian.portrait.prepare import References, prepare_motion, prepare_references
 from durian.portrait.tracking import FaceTracker
+from durian.portrait.views import View
 from durian.portrait.warnings import SeenFrames, driving_warnings, reference_warnings
 
 
@@ -49,6 +50,9 @@ def inspect_inputs(
     attribute_faces: Mapping[str, FaceChoice] | None = None,
     to: Mapping[str, UInt8[np.ndarray, "H W 3"]] | None = None,
     to_masks: Mapping[str, Float[np.ndarray, "H W"]] | None = None,
+    portrait_views: Sequence[View] = (),
+    attribute_views: Mapping[str, Sequence[View]] | None = None,
+    to_views: Mapping[str, Sequence[View]] | None = None,
     driving_face: FaceChoice = LARGEST,
     masker: AttributeMasker | None = None,
     progress: Callable[[int], None] | None = None,
@@ -68,6 +72,9 @@ def inspect_inputs(
         attribute_faces=attribute_faces,
         to=to,
         to_masks=to_masks,
+        portrait_views=portrait_views,
+        attribute_views=attribute_views,
+        to_views=to_views,
         masker=masker,
         require=False,
     )
@@ -96,5 +103,6 @@ def inspect_inputs(
             references.other_donors,
             references.others,
         )
+        + list(references.left_out)
         + driving_warnings(watch.seen),
     )

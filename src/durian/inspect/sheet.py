@@ -24,16 +24,17 @@ _HIDDEN = 110  # grey of what a masked reference does not show
 
 
 def draw_inspection(found: Inspection) -> UInt8[np.ndarray, "H W 3"]:
-    """The portrait, each attribute and the motion in a row each; warnings below."""
+    """A row for each picture of portrait and attributes, and one for the motion; warnings below."""
     references = found.references
     person = references.portrait
     rows = [
         [
-            ("portrait", _with_box(references.photo)),
-            ("crop and landmarks", _with_landmarks(person)),
-            ("mask: where attributes go", tinted(person.image, person.mask)),
-            ("what the model sees of it", _masked(person.image, 1 - person.mask)),
+            (title, _with_box(photo)),
+            ("crop and landmarks", _with_landmarks(each)),
+            ("mask: where attributes go", tinted(each.image, each.mask)),
+            ("what the model sees of it", _masked(each.image, 1 - each.mask)),
         ]
+        for title, photo, each in references.portraits()
     ]
     for title, photo, each in references.worn():
         rows.append(

@@ -66,12 +66,7 @@ class PictureFolder:
     free_rate = True
 
     def __init__(self, folder: Path) -> None:
-        self._paths = sorted(
-            (path for path in folder.iterdir() if _is_shown(path)), key=lambda path: natural_key(path.name)
-        )
-        if not self._paths:
-            suffixes = ", ".join(PICTURE_SUFFIXES)
-            raise DurianError(f"{folder}: there are no pictures in this folder ({suffixes})")
+        self._paths = pictures_in(folder)
         self.rate, self.count = STILL_RATE, len(self._paths)
 
     @property
@@ -160,6 +155,21 @@ def open_source(path: Path) -> Source:
         return PictureFolder(path)
     check_file(path)
     return PictureFile(path) if is_picture(path) else ContainerFile(path)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in natural order.
+
+    Raises:
+        DurianError: there are none.
+    """
+    paths = sorted(
+        (path for path in folder.iterdir() if _is_shown(path)), key=lambda path: natural_key(path.name)
+    )
+    if not paths:
+        suffixes = ", ".join(PICTURE_SUFFIXES)
+        raise DurianError(f"{folder}: there are no pictures in this folder ({suffixes})")
+    return paths
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

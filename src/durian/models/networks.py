@@ -189,6 +189,23 @@ class Networks(nn.Module):
             cache = replace(cache, source=replace(cache.source, fine=(larger,)))
         return EncodedReference(masked, embedding, cache)
 
+    @staticmethod
+    def of_views(views: Sequence[EncodedReference]) -> EncodedReference:
+        """Several pictures of one reference as one, which can be composed like any other.
+
+        Not in the paper. Attention and copies choose among all of them what fits a frame best.
+
+        Raises:
+            ValueError: a single ReferenceNet reads portrait and attribute together, picture by picture.
+        """
+        if len(views) == 1:
+            return views[0]
+        caches = [view.cache for view in views if view.cache is not None]
+        if len(caches) < len(views):
+            raise ValueError("a single ReferenceNet reads one picture of each reference")
+        embedding = torch.stack([view.embedding for view in views]).mean(0)
+        return EncodedReference(views[0].masked, embedding, ReferenceCache.of_views(caches))
+
     def _unfolded(
         self, latents: Float[Tensor, "B c h w"], visible: Float[Tensor, "B 1 H W"]
     ) -> Float[Tensor, "B c+1 H W"]:

@@ -27,6 +27,9 @@ from durian.models.resizing import spread
 _CALM = 0.1
 """Layers that start at zero and end in pixels or places would take strides of what Adam calls small."""
 
+_DECIDED = 8
+"""Power of the shares of several views (docs/results.md): high enough for nearly one of them to be copied."""
+
 
 @dataclass(frozen=True)
 class CopySource:
@@ -39,6 +42,7 @@ class CopySource:
         images: latents unfolded to pixels, hidden parts 0, and last the visibility; by reference.
         bias: added to the scores, 0 or -inf; None where all tokens take part.
         fine: `images` once more, larger, for `DetailNet`; empty without.
+        views: how many of the images are views of one reference, for each reference in turn.
     """
 
     keys: Float[Tensor, "B heads R D"]
@@ -47,6 +51,7 @@ class CopySource:
     images: tuple[Float[Tensor, "B c H W"], ...]
     bias: Float[Tensor, "B 1 1 R"] | None = None
     fine: tuple[Float[Tensor, "B c kH kW"], ...] = ()
+    views: tuple[int, ...] = (1,)
 
     @staticmethod
     def concatenate(sources: Sequence[CopySource]) -> CopySource:
@@ -63,6 +68,7 @@ class CopySource:
             tuple(image for source in sources for image in source.images),
             torch.cat([source.full_bias() for source in sources], 3) if biased else None,
             tuple(image for source in sources for image in source.fine),
+            tuple(count for source in sources for count in source.views),
         )
 
     def full_bias(self) -> Float[Tensor, "B 1 1 R"]:
@@ -97,6 +103,22 @@ class Found:
 
     mass: Float[Tensor, "BF heads R h w"]
     place: Float[Tensor, "BF heads R 2 h w"]
+
+    def decided(self, views: Sequence[int]) -> Found:
+        """Of several views of a reference nearly one: the mean of unlike pictures is blurred.
+
+        What a head has for a reference in all stays, and so does what equal views have.
+
+        Args:
+            views: of each reference in turn.
+        """
+        if max(views) == 1:
+            return self
+        parts = []
+        for mass in self.mass.split(list(views), 2):
+            favour = (mass / mass.amax(2, keepdim=True).clamp(min=1e-8)) ** _DECIDED
+            parts.append(mass.sum(2, keepdim=True) * favour / favour.sum(2, keepdim=True).clamp(min=1))
+        return Found(torch.cat(parts, 2), self.place)
 
     def steadied(self, frames: int, most: float) -> Found:
         """Places that do not tremble from frame to frame.
@@ -269,7 +291,8 @@ class ReferenceCopy(nn.Module):
         if not source.keys.shape[2]:
             nothing = hidden.new_zeros(len(hidden), self.heads, len(source.images), 3, height, width)
             return Found(nothing[:, :, :, 0], nothing[:, :, :, 1:])
-        return Found(*self._attend(hidden, positions, source, len(hidden) // len(source.keys)))
+        found = Found(*self._attend(hidden, positions, source, len(hidden) // len(source.keys)))
+        return found.decided(source.views)
 
     def steadied(self, found: Found, frames: int) -> Found:
         """The same, without trembling within each clip of so many frames, where the option is on."""
@@ -312,7 +335,10 @@ class ReferenceCopy(nn.Module):
         out = out.unflatten(3, (references, 3)).unflatten(2, (frames, *hidden.shape[2:]))
         # (B, heads, F, h, w, references, 3) → (BF, heads, references, 3, h, w)
         out = out.permute(0, 2, 1, 5, 6, 3, 4).flatten(0, 1)
-        return out[:, :, :, 0], out[:, :, :, 1:] / out[:, :, :, :1].clamp(min=1e-4)
+        mass = out[:, :, :, :1]
+        # A view's share is a part of its reference's, whose places must not depend on their number.
+        least = torch.tensor([1e-4 / views for views in source.views for _ in range(views)])
+        return mass[:, :, :, 0], out[:, :, :, 1:] / mass.clamp(min=least.to(mass)[:, None, None, None])
 
     def forward(
         self,

@@ -50,7 +50,7 @@ class ReferenceCache:
     Attributes:
         keys, values: for each spatial attention layer, (B, heads, R, D).
         bias: for each layer, what is added to the attention scores, (B, 1, 1, R): 0 where a token takes
-            part and -inf where it does not; None where all do.
+            part and -inf where it does not, below 0 where it is of one of several views; None where all do.
         source: what `ReferenceCopy` copies from, where DNet has one.
     """
 
@@ -74,6 +74,16 @@ class ReferenceCache:
         bias = {layer: torch.cat([c.layer_bias(layer) for c in caches], 3) for layer in first.keys}
         return ReferenceCache(keys, values, bias, source)
 
+    @staticmethod
+    def of_views(views: Sequence[ReferenceCache]) -> ReferenceCache:
+        """Several pictures of one thing, which count together as much as one: each token's share of attention
+        is divided by their number, so that equal pictures give what one of them gives."""
+        if len(views) == 1:
+            return views[0]
+        less = views[0].keys[next(iter(views[0].keys))].new_tensor(-math.log(len(views)))
+        whole = ReferenceCache.concatenate([view._biased(less) for view in views])
+        return replace(whole, source=whole.source and replace(whole.source, views=(len(views),)))
+
     def layer_bias(self, layer: str) -> Float[Tensor, "B 1 1 R"]:
         """This layer's bias, zeros where the cache has none."""
         if self.bias is not None:
@@ -91,11 +101,13 @@ class ReferenceCache:
 
     def drop(self, keep: Bool[Tensor, " B"]) -> ReferenceCache:
         """The cache with every token hidden in those samples of the batch where `keep` is False."""
-        hidden = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)[
-            :, None, None, None
-        ]
-        source = self.source and replace(self.source, bias=self.source.full_bias() + hidden)
-        bias = {layer: self.layer_bias(layer) + hidden for layer in self.keys}
+        hidden = torch.zeros(keep.shape, device=keep.device).masked_fill(~keep, -math.inf)
+        return self._biased(hidden[:, None, None, None])
+
+    def _biased(self, added: Float[Tensor, "*#B"]) -> ReferenceCache:
+        """With something added to every token's scores."""
+        source = self.source and replace(self.source, bias=self.source.full_bias() + added)
+        bias = {layer: self.layer_bias(layer) + added for layer in self.keys}
         return ReferenceCache(self.keys, self.values, bias, source)
 
 

@@ -142,6 +142,11 @@ class Conditioner:
         return self._latent_size
 
     def _encode(self, role: str, reference: Reference) -> EncodedReference:
+        """A reference with all its views."""
+        pictures = (reference, *reference.views)
+        return self._networks.of_views([self._encode_picture(role, each) for each in pictures])
+
+    def _encode_picture(self, role: str, reference: Reference) -> EncodedReference:
         tensors, scale = reference_tensors(reference, role, self._grid, self.device), self._scale
         return self._networks.encode_reference(
             role,  # ty: ignore[invalid-argument-type]

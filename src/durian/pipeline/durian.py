@@ -263,6 +263,8 @@ class DurianPipeline:
         *,
         attribute_masks: Mapping[str, Image.Image] | None = None,
         portrait_mask: Image.Image | None = None,
+        portrait_views: Iterable[Image.Image] = (),
+        attribute_views: Mapping[str, Iterable[Image.Image]] | None = None,
         to: Mapping[str, Image.Image] | None = None,
         to_masks: Mapping[str, Image.Image] | None = None,
         blend: tuple[float, float] = (0.0, 1.0),
@@ -277,6 +279,9 @@ class DurianPipeline:
             driving: the frames of the driving video.
             attribute_masks: where the attribute is in its picture, white on black; found if not given.
             portrait_mask: the portrait's own attributes, which give way (`M_init`); found if not given.
+            portrait_views: further pictures of the portrait in other poses, by the same camera and in the
+                same light.
+            attribute_views: further pictures of the attributes, by name.
             to, to_masks: pictures that attributes become (section 3.4), and masks like those above.
             blend: how far they have in the first frame and in the last, 0 not at all and 1 wholly.
             progress: as in `animate`. options: see `AnimationOptions`.
@@ -285,6 +290,7 @@ class DurianPipeline:
             DurianError: no face in one of the pictures, or no mask to be found.
         """
         from durian.portrait.prepare import prepare_motion, prepare_references
+        from durian.portrait.views import View
 
         references = prepare_references(
             _rgb_array(portrait),
@@ -292,6 +298,11 @@ class DurianPipeline:
             size=self.size,
             attribute_masks=_each(_mask_array, attribute_masks),
             portrait_mask=None if portrait_mask is None else _mask_array(portrait_mask),
+            portrait_views=[View(_rgb_array(image)) for image in portrait_views],
+            attribute_views={
+                name: [View(_rgb_array(image)) for image in images]
+                for name, images in (attribute_views or {}).items()
+            },
             to=_each(_rgb_array, to),
             to_masks=_each(_mask_array, to_masks),
         )
@@ -517,7 +528,12 @@ class DurianPipeline:
         given = {"portrait": portrait, **attributes, **{f"second {name}": end for name, end in ends.items()}}
         if (other := options.get("portrait_to")) is not None:
             given["second portrait"] = other
+        read_alone = self.networks.attribute_net is not None
         for name, reference in given.items():
+            if reference.views and not read_alone:
+                raise DurianError(f"this checkpoint takes one picture of the {name}, and there are several")
+        pictures = [(name, each) for name, one in given.items() for each in (one, *one.views)]
+        for name, reference in pictures:
             if reference.image.shape != (self.size, self.size, 3):
                 raise DurianError(
                     f"the {name} is {reference.image.shape[1]}×{reference.image.shape[0]} pixels and this "

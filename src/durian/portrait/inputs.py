@@ -18,11 +18,14 @@ class Reference:
         mask: in [0, 1]. For an attribute, where the attribute is (`M_attr`). For the portrait, where
             attributes may go (`M_port = M_init ∪ M_aligned`, section 3.3 of the paper).
         landmarks: the face's landmarks in pixels of `image`.
+        views: further pictures of the same, in other poses, each masked like this one. A portrait's are of
+            the same camera and light, since all that they show may be seen in the result.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
     mask: Float[np.ndarray, "H W"]
     landmarks: Float[np.ndarray, "478 3"]
+    views: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)

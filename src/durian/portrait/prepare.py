@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from durian.errors import DurianError
 from durian.portrait.attributes import check_attribute
-from durian.portrait.crop import FaceCrop
 from durian.portrait.face_choice import LARGEST, FaceChoice
 from durian.portrait.inputs import AnimationInputs, Reference
 from durian.portrait.landmarks import LandmarkDetector, MediaPipeLandmarks
-from durian.portrait.lenses import attribute_alone
 from durian.portrait.masks import AttributeMasker, FallbackMasker
 from durian.portrait.motion_transfer import MotionOptions
 from durian.portrait.photo import Photo
+from durian.portrait.pictures import PictureReader
 from durian.portrait.portrait_mask import portrait_mask as unite_masks
 from durian.portrait.retarget import bridge_gaps, retarget
 from durian.portrait.smoothing import LandmarkSmoother
 from durian.portrait.tracking import FaceTracker
-
-_MASKING_SIZE = 384  # attributes are searched in crops of at least this side, whatever the model's size
-_LEAST = 0.002  # of the image must be the attribute
+from durian.portrait.views import View
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,9 @@ class References:
         others: all attributes as they are at the other end of a blend (section 3.4); None without one.
         portrait_to: the portrait with `M_port` over `others`; likewise.
         other_donors: the photos of those that change.
+        view_photos: photos of further pictures, in the order of their references' `views`, by title: of the
+            `portrait`, of `hair`, and of `then hair`, the other end of a blend.
+        left_out: what is wrong with further pictures that are not used, a sentence each.
     """
 
     portrait: Reference
@@ -50,12 +49,24 @@ class References:
     others: dict[str, Reference] | None = None
     portrait_to: Reference | None = None
     other_donors: Mapping[str, Photo] = field(default_factory=dict)
+    view_photos: Mapping[str, Sequence[Photo]] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
     def worn(self) -> list[tuple[str, Photo, Reference]]:
         """Every picture of an attribute: its title, its photo, and what the model sees of it."""
-        first = [(name, photo, self.attributes[name]) for name, photo in self.donors.items()]
         others = self.others or {}
-        return first + [(f"then {name}", photo, others[name]) for name, photo in self.other_donors.items()]
+        first = [(name, photo, self.attributes[name]) for name, photo in self.donors.items()]
+        first += [(f"then {name}", photo, others[name]) for name, photo in self.other_donors.items()]
+        return [each for title, photo, one in first for each in self._pictures(title, photo, one)]
+
+    def portraits(self) -> list[tuple[str, Photo, Reference]]:
+        """The same of the portrait."""
+        return self._pictures("portrait", self.photo, self.portrait)
+
+    def _pictures(self, title: str, photo: Photo, one: Reference) -> list[tuple[str, Photo, Reference]]:
+        more = zip(self.view_photos.get(title, ()), one.views, strict=True)
+        numbered = ((f"{title}, picture {number}", *each) for number, each in enumerate(more, 2))
+        return [(title, photo, one), *numbered]
 
     def animated(self, keypoints: Float[np.ndarray, "F 478 3"], fps: float) -> AnimationInputs:
         """With a motion: landmarks in pixels of the crop."""
@@ -124,6 +135,9 @@ def prepare_references(
     attribute_faces: Mapping[str, FaceChoice] | None = None,
     to: Mapping[str, UInt8[np.ndarray, "H W 3"]] | None = None,
     to_masks: Mapping[str, Float[np.ndarray, "H W"]] | None = None,
+    portrait_views: Sequence[View] = (),
+    attribute_views: Mapping[str, Sequence[View]] | None = None,
+    to_views: Mapping[str, Sequence[View]] | None = None,
     detector: LandmarkDetector | None = None,
     masker: AttributeMasker | None = None,
     require: bool = True,
@@ -134,6 +148,9 @@ def prepare_references(
         portrait_face: which of several faces in the portrait's photo.
         attribute_faces: and in the attributes' photos, by attribute name; the largest by default.
         to, to_masks: photos that some of the attributes are to be blended towards, and their masks.
+        portrait_views: further pictures of the portrait, by the same camera: they are cropped as the first
+            one, so that the background stays where it is.
+        attribute_views, to_views: of the attributes' photos and of those of `to`, whoever took them.
         require: False lets attributes that are not found pass with the mask that there is, however empty.
 
     The other arguments and what it raises are those of `prepare`.
@@ -142,55 +159,53 @@ def prepare_references(
         raise DurianError("no attribute was given: give a picture of hair, glasses, a beard or a hat")
     given, chosen = dict(attribute_masks or {}), dict(attribute_faces or {})
     ends, end_masks = dict(to or {}), dict(to_masks or {})
-    for name in (*attributes, *given, *chosen, *ends, *end_masks):
+    more, more_ends = dict(attribute_views or {}), dict(to_views or {})
+    for name in (*attributes, *given, *chosen, *ends, *end_masks, *more, *more_ends):
         check_attribute(name)
     for what, names, pictures in (
         ("a mask", given, attributes),
         ("a face", chosen, attributes),
         ("a picture to blend towards", ends, attributes),
         ("a mask to blend towards", end_masks, ends),
+        ("a further picture", more, attributes),
+        ("a further picture to blend towards", more_ends, ends),
     ):
         if stray := sorted(set(names) - set(pictures)):
             raise DurianError(f"{what} was given for {', '.join(stray)} but no picture: give both")
 
     with ExitStack() as stack:
         find_landmarks = detector or stack.enter_context(MediaPipeLandmarks())
-        find_mask = masker or stack.enter_context(FallbackMasker())
-        photo = Photo.find("the portrait", portrait, size, find_landmarks, portrait_face)
-        person, donors, other_donors = _Crops.of(photo), {}, {}
-
-        def read(name: str, photo: Photo, mask: np.ndarray | None, option: str) -> Reference:
-            donor = _Crops.of(photo)
-            fine = donor.find(name, find_mask) if mask is None else donor.given(mask)
-            if require and fine.mean() < _LEAST:
-                raise DurianError(
-                    f"no {name} was found in {photo.title}: choose another picture, or say where it is with "
-                    f"{option} {name}=FILE (white where the {name} is, black elsewhere)"
-                )
-            return Reference(donor.image, donor.shrunk(name, fine), donor.landmarks)
-
-        references: dict[str, Reference] = {}
+        reader = PictureReader(size, find_landmarks, masker or stack.enter_context(FallbackMasker()), require)
+        photo = reader.photo("the portrait", View(portrait, portrait_face))
+        donors, other_donors, references, others = {}, {}, {}, {}
+        view_photos: dict[str, Sequence[Photo]] = {}
         for name, image in attributes.items():
-            title, face = f"the picture of the {name}", chosen.get(name, LARGEST)
-            donors[name] = Photo.find(title, image, size, find_landmarks, face)
-            references[name] = read(name, donors[name], given.get(name), "--attribute-mask")
-        others = dict(references)
+            face = chosen.get(name, LARGEST)
+            donors[name] = reader.photo(f"the picture of the {name}", View(image, face))
+            references[name], view_photos[name] = reader.attribute(
+                name, donors[name], given.get(name), "--attribute-mask", more.get(name, ())
+            )
         for name, image in ends.items():
-            title = f"the second picture of the {name}"
-            other_donors[name] = Photo.find(title, image, size, find_landmarks)
-            others[name] = read(name, other_donors[name], end_masks.get(name), "--to-mask")
-        if portrait_mask is not None:
-            own = person.own(portrait_mask)
-        else:
-            own = np.max([person.shrunk(name, person.find(name, find_mask)) for name in references], axis=0)
+            other_donors[name] = reader.photo(f"the second picture of the {name}", View(image))
+            others[name], view_photos[f"then {name}"] = reader.attribute(
+                name, other_donors[name], end_masks.get(name), "--to-mask", more_ends.get(name, ())
+            )
+        people = reader.portrait(photo, portrait_mask, references, portrait_views)
+        view_photos["portrait"] = [each.photo for each in people[1:]]
 
     def masked(worn: Mapping[str, Reference]) -> Reference:
-        mask = unite_masks(own, person.landmarks, worn.values())
-        return Reference(person.image, mask, person.landmarks)
+        first, *more = (
+            each.masked(unite_masks(each.own, each.crops.landmarks, worn.values())) for each in people
+        )
+        return replace(first, views=tuple(more))
 
+    result = References(
+        masked(references), references, photo, donors, view_photos=view_photos, left_out=reader.left_out
+    )
     if not ends:
-        return References(masked(references), references, photo, donors)
-    return References(masked(references), references, photo, donors, others, masked(others), other_donors)
+        return result
+    others = {**references, **others}
+    return replace(result, others=others, portrait_to=masked(others), other_donors=other_donors)
 
 
 def prepare_motion(
@@ -281,56 +296,3 @@ def driving_landmarks(
     if not found:
         raise DurianError("the driving video has no frames")
     return np.stack(found)
-
-
-@dataclass(frozen=True)
-class _Crops:
-    """A photo's crop at the model's size, and a finer one to find attributes in."""
-
-    photo: Photo
-    image: UInt8[np.ndarray, "size size 3"]
-    landmarks: Float[np.ndarray, "478 3"]
-    fine_crop: FaceCrop
-    fine_image: UInt8[np.ndarray, "fine fine 3"]
-    fine_landmarks: Float[np.ndarray, "478 3"]
-
-    @classmethod
-    def of(cls, photo: Photo) -> _Crops:
-        crop, points = photo.crop, photo.landmarks
-        fine = FaceCrop.from_landmarks(points, max(crop.size, _MASKING_SIZE), photo.image.shape)
-        return cls(
-            photo,
-            crop.apply(photo.image),
-            crop.points(points),
-            fine,
-            fine.apply(photo.image),
-            fine.points(points),
-        )
-
-    def own(self, mask: np.ndarray) -> np.ndarray:
-        """A mask of the whole photo, cropped."""
-        return self._cropped(mask, self.photo.crop)
-
-    def find(self, name: str, masker: AttributeMasker) -> np.ndarray:
-        """An attribute's mask in the finer crop."""
-        return masker(self.fine_image, self.fine_landmarks, name)
-
-    def given(self, mask: np.ndarray) -> np.ndarray:
-        """A mask of the whole photo in the finer crop."""
-        return self._cropped(mask, self.fine_crop)
-
-    def _cropped(self, mask: np.ndarray, crop: FaceCrop) -> np.ndarray:
-        if mask.shape != crop.source_size:
-            raise DurianError(
-                f"the mask of {self.photo.title} must have its size, {_size_text(crop.source_size)}"
-            )
-        return crop.apply_mask(mask.astype(np.float32))
-
-    def shrunk(self, name: str, mask: np.ndarray) -> np.ndarray:
-        """What of an attribute's mask in the finer crop is the attribute, at the model's size."""
-        mask, size = attribute_alone(name, mask, self.fine_image, self.fine_landmarks), self.photo.crop.size
-        return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
-
-
-def _size_text(shape: tuple[int, int]) -> str:
-    return f"{shape[1]}×{shape[0]} pixels"
