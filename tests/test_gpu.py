@@ -149,7 +149,7 @@ def test_several_pictures_are_read_there_too(kind: str, sources):
     with PretendedGPU():
         frames = on_gpu(made).animate(several)
     assert np.abs(frames.astype(int) - wanted).max() <= 1
-    assert np.abs(made.animate(inputs).astype(int) - wanted).max() > 5
+    assert (made.animate(inputs) != wanted).any()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -82,7 +82,7 @@ def test_videos_become_clips_to_train_on(videos: Path, quick: Settings, tmp_path
     assert summary.clips == 3
     assert summary.attributes == {"hair": 3}
     assert summary.dropped == {"no face in the scene": 1, "too little motion": 1}
-    assert summary.unreadable == {"people/broken.mp4": "not a video that can be read"}
+    assert summary.unreadable == {"people/broken.mp4": "neither a picture nor a video that can be read"}
 
     clips = list(read_clips(out))
     assert [clip.name.split("-")[0] for clip in clips] == ["moving"] * 3

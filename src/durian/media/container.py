@@ -48,7 +48,7 @@ class ContainerFile:
         try:
             self._container = open_container(path)
         except READ_ERRORS as error:
-            raise DurianError(f"{path}: not a video that can be read") from error
+            raise DurianError(f"{path}: neither a picture nor a video that can be read") from error
         stream = choose_pictures(self._container)
         if stream is None:
             self._container.close()
