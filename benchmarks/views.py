@@ -4,7 +4,8 @@
     uv run python benchmarks/views.py OUT --limit 24 --other-light
 
 OUT is a folder for the cases of `single` and for further pictures of their people, in other poses, which are
-not rendered twice. All rows are scored on the same frames.
+not rendered twice. All rows are scored on the same frames. A sheet beside these pictures has a row for each
+case: portrait, attribute, truth, and what is made of one picture of each and of four.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import Annotated
 
 import numpy as np
 import typer
+from PIL import Image
 from strength import METRICS, tabulate
 
 from durian.cli.progress import progress_bars
@@ -45,6 +49,7 @@ ROWS = {
     "four of each": (MOST, MOST),
 }
 """By name, how many further pictures of portrait and attribute there are."""
+_SHEET = ("one of each", "four of each")
 SHOWN = {"psnr": "PSNR", "psnr_attribute": "attribute", "psnr_face": "face", "psnr_rest": "rest"}
 
 
@@ -126,8 +131,29 @@ def main(
         ]
         for done, _ in enumerate(run_jobs(render_views, jobs, available_cores()), start=1):
             report("Rendering pictures", done, len(jobs))
-    ways = {name: partial(animate, pipeline, folder, count) for name, count in ROWS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in ROWS}
+    shown: dict[str, list[np.ndarray]] = {}
+
+    def timed(name: str, trial: Trial) -> Frames:
+        begin = perf_counter()
+        frames = animate(pipeline, folder, ROWS[name], trial)
+        seconds[name].append((perf_counter() - begin) / len(frames))
+        if name in _SHEET:
+            assert trial.targets is not None
+            middle = len(frames) // 2
+            pictures = shown.setdefault(trial.id, [])
+            if not pictures:
+                donors = [each.image for each in trial.donors.values()]
+                pictures += [trial.portrait.image, *donors, trial.targets[middle]]
+            pictures.append(frames[middle])
+        return frames
+
+    ways = {name: partial(timed, name) for name in ROWS}
     tabulate("pictures", ways, refs, SHOWN | {key: METRICS[key] for key in ("detail", "flicker")})
+    sheet = np.concatenate([np.concatenate(pictures, 1) for pictures in shown.values()])
+    Image.fromarray(sheet).save(folder / "sheet.png")
+    for name, each in seconds.items():
+        print(f"{name}: {median(each):.3f} s a frame, of which clips have {len(refs[0].load().keypoints)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from durian.portrait.crop import FaceCrop
 from durian.portrait.geometry import face_template
 from durian.portrait.inputs import Reference
 from durian.portrait.photo import Photo
+from durian.portrait.prepare import References
 from durian.portrait.warnings import (
     driving_warnings,
     gap_warnings,
+    light_warnings,
     mask_warnings,
     photo_warnings,
     reference_warnings,
@@ -133,10 +137,26 @@ def test_all_of_the_references() -> None:
     attributes = {
         name: Reference(np.zeros((SIZE, SIZE, 3), np.uint8), mask, face()) for name, mask in masks.items()
     }
-    found = reference_warnings(photo(face(yaw=-45)), donors, attributes)
+    portrait = Reference(np.zeros((SIZE, SIZE, 3), np.uint8), box(8, 30, 15, 50), face())
+    references = References(
+        portrait, attributes, photo(face(yaw=-45)), donors, left_out=["a picture is left out"]
+    )
+    found = reference_warnings(references)
     assert [text.split(":")[0].split(" covers")[0] for text in found] == [
         "the face in the portrait is turned 45° to the left",
         "the face in the portrait is turned 45° to the right",
         "the heads of the portrait and of the picture of the hair are turned 90° apart",
         "the mask of the glasses",
+        "a picture is left out",
     ]
+
+
+def test_of_a_portrait_in_two_lights() -> None:
+    first = photo()
+    brighter = replace(first, image=np.clip(first.image * 1.25, 0, 255).astype(np.uint8))
+    warmer = replace(first, image=(first.image * [1, 1, 0.8]).astype(np.uint8))
+    alike = replace(first, image=(first.image * 0.95).astype(np.uint8))
+    assert light_warnings(first, [first, alike]) == []
+    for other in (brighter, warmer):
+        (text,) = light_warnings(first, [alike, other])
+        assert "is in another light than the first" in text

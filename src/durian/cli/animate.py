@@ -186,16 +186,7 @@ def animate(
             to_views=further(pictures.ends),
             masker=stack.enter_context(open_masker(parser, device)),
         )
-        _warn(
-            reference_warnings(
-                references.photo,
-                references.donors,
-                references.attributes,
-                references.other_donors,
-                references.others,
-            )
-            + list(references.left_out)
-        )
+        _warn(reference_warnings(references))
         paste = PasteBack(portrait_image, references.photo.crop) if paste_back else None
         options = AnimationOptions(
             num_inference_steps=steps,

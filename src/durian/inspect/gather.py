@@ -96,13 +96,5 @@ def inspect_inputs(
         },
         keypoints=keypoints,
         seen=watch.seen,
-        warnings=reference_warnings(
-            references.photo,
-            references.donors,
-            references.attributes,
-            references.other_donors,
-            references.others,
-        )
-        + list(references.left_out)
-        + driving_warnings(watch.seen),
+        warnings=reference_warnings(references) + driving_warnings(watch.seen),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,9 +10,10 @@ from jaxtyping import Float, UInt8
 
 from durian.portrait.crop import EYE_DISTANCE, FaceCrop
 from durian.portrait.head_pose import head_pose
-from durian.portrait.inputs import Reference
+from durian.portrait.keypoints import FACE_OVAL
 from durian.portrait.landmarks import LandmarkDetector
 from durian.portrait.photo import Photo
+from durian.portrait.prepare import References
 from durian.portrait.sharpness import face_sharpness
 
 _ENLARGED = 2.0  # a face this much smaller than the model's is blurred by enlarging it
@@ -24,6 +25,7 @@ _BORDER = 0.03  # of a side where the photo ends are covered by what is cut off 
 _FRAMED = 0.2  # and of a side of the crop, beyond which the photo goes on unseen
 _LEAST = {"hair": 0.02, "glasses": 0.008, "beard": 0.004, "hat": 0.02}  # of the crop
 _MOST = {"hair": 0.7, "glasses": 0.15, "beard": 0.25, "hat": 0.6}
+_LIGHT = 0.13  # of a face's colours, as a difference of logarithms: in one light few pictures differ by more
 _UNSEEN = 0.2  # of the driver's frames without a face leave too little motion
 
 
@@ -116,26 +118,42 @@ def driving_warnings(seen: np.ndarray) -> list[str]:
     return [text]
 
 
-def reference_warnings(
-    portrait: Photo,
-    donors: Mapping[str, Photo],
-    attributes: Mapping[str, Reference],
-    other_donors: Mapping[str, Photo] | None = None,
-    others: Mapping[str, Reference] | None = None,
-) -> list[str]:
-    """All of the above that concern the photos.
+def light_warnings(portrait: Photo, others: Sequence[Photo]) -> list[str]:
+    """Of further pictures of the portrait in another light than the first."""
+    usual = _skin(portrait)
+    return [
+        f"{other.title} is in another light than the first: faces come out between the two; leave it out"
+        for other in others
+        if np.abs(np.log(_skin(other) / usual)).max() > _LIGHT
+    ]
 
-    Args:
-        portrait, donors: the photos; donors by attribute name. attributes: what the model sees of donors.
-        other_donors, others: of a blend's other end.
-    """
+
+def reference_warnings(references: References) -> list[str]:
+    """All of the above that concern the photos, and what is wrong with those that were left out."""
+    portrait = references.photo
     found = photo_warnings(portrait)
-    for photos, seen, second in ((donors, attributes, False), (other_donors or {}, others or {}, True)):
+    ends = (
+        (references.donors, references.attributes, False),
+        (
+            references.other_donors,
+            references.others or {},
+            True,
+        ),
+    )
+    for photos, seen, second in ends:
         for name, donor in photos.items():
             found += photo_warnings(donor)
             found += mask_warnings(name, seen[name].mask, donor.crop, second)
             found += gap_warnings(name, donor.landmarks, portrait.landmarks, second)
-    return found
+    found += light_warnings(portrait, references.view_photos.get("portrait", ()))
+    return found + list(references.left_out)
+
+
+def _skin(photo: Photo) -> Float[np.ndarray, " 3"]:
+    """The face's usual colour, above 0."""
+    inside = np.zeros(photo.image.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [np.round(photo.landmarks[list(FACE_OVAL), :2]).astype(np.int32)], 1)
+    return np.median(photo.image[inside > 0], axis=0) + 1.0 if inside.any() else np.ones(3)
 
 
 def _small(photo: Photo) -> str | None:
