@@ -75,6 +75,20 @@ def test_what_looks_as_true_as_the_truth_gains_half_as_much():
     assert (slopes[1] < 0).all()  # truer is brighter for this critic
 
 
+def test_some_patches_may_count_more():
+    critic, generator = Linear(4), torch.Generator().manual_seed(0)
+    made, true = (torch.randn(2, 3, 4, 4, generator=generator) for _ in range(2))
+    alone = []
+    for index in range(8):
+        weight = torch.zeros(8)
+        weight[index] = 3.0
+        alone.append(realism_error(critic, made, true, weight.reshape(2, 1, 2, 2)))
+    torch.testing.assert_close(torch.stack(alone).mean(), realism_error(critic, made, true))
+    more = torch.arange(8.0)
+    weighted = realism_error(critic, made, true, more.reshape(2, 1, 2, 2))
+    torch.testing.assert_close(weighted, (torch.stack(alone) * more).sum() / more.sum())
+
+
 def test_the_penalty_is_of_the_slopes_of_both_kinds_of_pictures():
     pair = Pair(torch.zeros(3, 3, 4, 4), torch.full((3, 3, 4, 4), 0.5))
     error, telling = critic_error(Linear(4), pair, penalty=0.8)
@@ -123,6 +137,10 @@ def test_a_run_with_a_critic_goes_on_to_the_same_weights(shard: Path, tiny_mini)
     a, b = (load_file(run / "state" / "weights.safetensors") for run in (shard / "whole", plain))
     assert any(not torch.equal(a[key], b[key]) for key in a)
     assert not (plain / "state" / "critic.safetensors").exists()
+    features = write_config(shard, critic={**CRITIC, "feature_weight": 20.0})
+    eyes = train(features, output=shard / "features").parent
+    c = load_file(eyes / "state" / "weights.safetensors")
+    assert any(not torch.equal(a[key], c[key]) for key in a)
     # It can join a run that had none, and one of another size is refused.
     train(write_config(shard, critic=CRITIC, steps=5), output=plain)
     with pytest.raises(DurianError, match=r"critic of another size: go on with the critic\.channels"):

@@ -28,6 +28,10 @@ class Pair:
     true: Float[Tensor, "N 3 H W"]
 
 
+PATCH = 8
+"""Pixels a side that a critic has one score for."""
+
+
 class Critic(nn.Module):
     """How true each patch of a picture looks: a stack of convolutions that sees 40 pixels a side.
 
@@ -54,13 +58,19 @@ class Critic(nn.Module):
         return self.conv_out(hidden)
 
 
-def realism_error(critic: Critic, made: Tensor, true: Tensor) -> Float[Tensor, ""]:
+def realism_error(
+    critic: Critic, made: Tensor, true: Tensor, weight: Float[Tensor, "N 1 h w"] | None = None
+) -> Float[Tensor, ""]:
     """What the critic holds against the made pictures: softplus of how much truer the true ones look.
 
     Compared patch by patch with the picture they should be (Jolicoeur-Martineau 2019): where that does not
     look any truer the gradient is half of what it is where it looks far truer.
+
+    Args:
+        weight: of each patch, whatever its scale; None weighs all alike.
     """
-    return F.softplus(critic(true).detach() - critic(made)).mean()
+    error = F.softplus(critic(true).detach() - critic(made))
+    return error.mean() if weight is None else (error * weight).sum() / weight.sum()
 
 
 def critic_error(critic: Critic, pair: Pair, penalty: float) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:

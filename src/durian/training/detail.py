@@ -45,4 +45,4 @@ class DetailObjective(AdversarialObjective):
         larger = networks.detail(made.prediction, made.features, References((made.references.cache,)))
         target = self._latents(batch)
         error = self._mean(larger, target, made.timesteps, batch, weight_sum)
-        return error + self._critique(larger, target)
+        return error + self._critique(larger, target, batch)

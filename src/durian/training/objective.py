@@ -16,7 +16,7 @@ from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
-from durian.training.critic import Critic, Pair, realism_error
+from durian.training.critic import PATCH, Critic, Pair, realism_error
 from durian.training.losses import (
     contrast_error,
     edge_error,
@@ -91,7 +91,7 @@ class ReconstructionObjective(nn.Module):
             missed = self._missed(made.features, batch)
             error = error + self.config.match_loss_weight * self._weighted(missed, batch, weight_sum)
         error = error + self.config.position_loss_weight * made.misread
-        return error + self._critique(made.prediction, made.target)
+        return error + self._critique(made.prediction, made.target, batch)
 
     def reconstruct(
         self, batch: Batch, generators: Sequence[torch.Generator] | None = None
@@ -111,7 +111,7 @@ class ReconstructionObjective(nn.Module):
         return Reconstruction(prediction.float(), target, timesteps, features, references, misread)
 
     def _critique(
-        self, prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"]
+        self, prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"], batch: Batch
     ) -> Float[Tensor, ""]:
         """What a critic adds to the error; here there is none."""
         return prediction.new_zeros(())
@@ -275,9 +275,7 @@ class ReconstructionObjective(nn.Module):
         masks = F.avg_pool2d(batch["target_masks"].flatten(0, 1), factor)
         weight = 1 + self.config.attribute_loss_weight * masks.unflatten(0, shape)[:, :, 0]
         if self.config.expression_loss_weight:
-            places = batch["target_positions"].flatten(0, 1).permute(0, 3, 1, 2)
-            places = F.interpolate(places, masks.shape[-2:], mode="bilinear", align_corners=False)
-            weight = weight + self.config.expression_loss_weight * near_features(places.unflatten(0, shape))
+            weight = weight + self.config.expression_loss_weight * _features(batch, masks.shape[-2:])
         return weight
 
 
@@ -292,17 +290,21 @@ class AdversarialObjective(ReconstructionObjective):
     def __init__(self, networks: Networks, critic: Critic, scheduler: Any, config: TrainConfig):
         super().__init__(networks, scheduler, config)
         assert config.critic is not None
-        self.weight = config.critic.weight
+        self.weight, self.feature_weight = config.critic.weight, config.critic.feature_weight
         # In a tuple: no part of this module, whose parameters are trained, averaged and sent around.
         self._critic = (critic,)
         self._pairs: list[Pair] = []
 
     def _critique(
-        self, prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"]
+        self, prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"], batch: Batch
     ) -> Float[Tensor, ""]:
         made, true = (self._pixels(latents) for latents in (prediction, target))
         self._pairs.append(Pair(made.detach(), true.detach()))
-        return self.weight * realism_error(self._critic[0], made, true)
+        weight = None
+        if self.feature_weight:
+            sides = (made.shape[2] // PATCH, made.shape[3] // PATCH)
+            weight = 1 + self.feature_weight * _features(batch, sides).flatten(0, 1)[:, None]
+        return self.weight * realism_error(self._critic[0], made, true, weight)
 
     def _pixels(self, latents: Float[Tensor, "B c F h w"]) -> Float[Tensor, "BF 3 H W"]:
         flat = latents.transpose(1, 2).flatten(0, 1)
@@ -312,6 +314,14 @@ class AdversarialObjective(ReconstructionObjective):
         """The pictures of all forward passes since the last call."""
         pairs, self._pairs = self._pairs, []
         return pairs
+
+
+def _features(batch: Batch, size: tuple[int, ...]) -> Float[Tensor, "B F h w"]:
+    """Where eyes and mouth of the true frames are (`near_features`)."""
+    places = batch["target_positions"]
+    flat = places.flatten(0, 1).permute(0, 3, 1, 2)
+    resized = F.interpolate(flat, size, mode="bilinear", align_corners=False)
+    return near_features(resized.unflatten(0, places.shape[:2]))
 
 
 def kept_guidance(
