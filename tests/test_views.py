@@ -268,6 +268,16 @@ def test_a_mask_is_of_one_picture(option: list[str], message: str, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def test_no_video_of_the_inputs_is_lost(tmp_path: Path, capfd):
+    video = tmp_path / "me.mp4"
+    video.write_bytes((SAMPLES / "driving.mp4").read_bytes())
+    before = video.read_bytes()
+    for portrait, hair in ((video, SAMPLES / "hair.png"), (SAMPLES / "portrait.png", video)):
+        assert main(arguments(portrait, hair, video)) == 2
+        assert "this is one of the inputs, which would be lost" in capfd.readouterr().err
+    assert video.read_bytes() == before
+
+
 def test_from_python_several_pictures_may_be_given():
     images = {name: Image.fromarray(picture) for name, picture in PICTURES.items()}
     durian = DurianPipeline.from_pretrained("mini", device="cpu", detail=False)

@@ -127,8 +127,10 @@ def animate(
     faces = parse_faces(attribute_files, portrait_face, attribute_face, driving_face)
     motion = MotionChoice(region, head_scale, absolute_pose)
     OutputFormat.of(output)
-    if same_file(output, driving):
-        raise DurianError(f"--output {output}: this is the driving video, which would be lost")
+    for path in (driving, portrait, *attribute_files.values(), *end_files.values()):
+        if same_file(output, path):
+            what = "the driving video" if path == driving else "one of the inputs"
+            raise DurianError(f"--output {output}: this is {what}, which would be lost")
 
     if blend != (0.0, 1.0) and not end_files:
         raise DurianError("--blend: there is no second picture to blend towards: give --to NAME=FILE as well")

@@ -335,10 +335,8 @@ class ReferenceCopy(nn.Module):
         out = out.unflatten(3, (references, 3)).unflatten(2, (frames, *hidden.shape[2:]))
         # (B, heads, F, h, w, references, 3) → (BF, heads, references, 3, h, w)
         out = out.permute(0, 2, 1, 5, 6, 3, 4).flatten(0, 1)
-        mass = out[:, :, :, :1]
-        # A view's share is a part of its reference's, whose places must not depend on their number.
-        least = torch.tensor([1e-4 / views for views in source.views for _ in range(views)])
-        return mass[:, :, :, 0], out[:, :, :, 1:] / mass.clamp(min=least.to(mass)[:, None, None, None])
+        mass, least = out[:, :, :, :1], _mass_floor(source.views, out)
+        return mass[:, :, :, 0], out[:, :, :, 1:] / mass.clamp(min=least)
 
     def forward(
         self,
@@ -385,6 +383,17 @@ class ReferenceCopy(nn.Module):
         if self.polish is not None:
             composed = self.polish(composed, used[:, -1:])
         return F.pixel_unshuffle(composed, self.factor)
+
+
+def _mass_floor(views: Sequence[int], like: Tensor) -> float | Float[Tensor, "R 1 1 1"]:
+    """What the share of attention that a place is divided by is taken for at least, for each image.
+
+    A view's is a part of its reference's, whose place must not depend on the number of views.
+    """
+    if max(views) == 1:
+        return 1e-4
+    least = [1e-4 / count for count in views for _ in range(count)]
+    return like.new_tensor(least)[:, None, None, None]
 
 
 def fetch_pixels(found: Found, images: Sequence[Float[Tensor, "B c H W"]]) -> Float[Tensor, "BF heads c H W"]:
