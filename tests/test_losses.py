@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from durian.models.positions import near_features
 from durian.training.dataset import stack
 from durian.training.losses import (
     contrast_error,
     edge_error,
     flicker_error,
     grid_error,
-    near_features,
     zigzag_error,
 )
 from durian.training.true_motion import TrueMotion
