@@ -45,7 +45,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         channels: width of its convolutions.
         strength: how much of what was learned counts: 0 is what it begins with. A critic asks for more than
             one may want, and this is chosen afterwards.
-        feature_strength: of eyes and mouth at least so much, which are looked at first; None as elsewhere.
+        eye_strength: of the eyes at least so much, which are looked at first; None as elsewhere.
         agree: by how many pixels of the smaller frame at most the places of DNet's heads are drawn together
             before copies are fetched (`Found.agreed`); 0 leaves them as they are.
     """
@@ -61,7 +61,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         channels: int = 32,
         strength: float = 1.0,
         agree: float = 0.0,
-        feature_strength: float | None = None,
+        eye_strength: float | None = None,
     ):
         super().__init__()
         seen = (heads + 1) + 4 * heads + 3
@@ -98,7 +98,7 @@ class DetailNet(ModelMixin, ConfigMixin):
                 and last how much of them there is.
             shares: logarithms of what each pixel takes from each head, and last from none, as DNet used
                 them, at the smaller size.
-            places: face coordinates of the frames, for `feature_strength`.
+            places: face coordinates of the frames, for `eye_strength`.
 
         Returns:
             Pixel latents of the larger frames.
@@ -129,11 +129,11 @@ class DetailNet(ModelMixin, ConfigMixin):
         self, places: Float[Tensor, "N g g 2"] | None, size: Sequence[int]
     ) -> float | Float[Tensor, "N 1 h4 w4"]:
         """How much of what was learned counts, where it is not the same everywhere for each pixel."""
-        strength, features = self.config["strength"], self.config["feature_strength"]
-        if places is None or features is None or features <= strength:
+        strength, eyes = self.config["strength"], self.config["eye_strength"]
+        if places is None or eyes is None or eyes <= strength:
             return strength
-        near = near_features(places.permute(0, 3, 1, 2))[:, None]
-        return strength + (features - strength) * spread(near, size)
+        near = near_features(places.permute(0, 3, 1, 2), mouth=False)[:, None]
+        return strength + (eyes - strength) * spread(near, size)
 
 
 def _band_shares(

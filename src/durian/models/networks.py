@@ -332,7 +332,7 @@ class Networks(nn.Module):
             latents: clean.
             features: what the last call of `predict` for these frames has left.
             references: as in that call; encoded with `fine`.
-            places: face coordinates of the frames (`frame_places`), for `DetailNet`'s `feature_strength`.
+            places: face coordinates of the frames (`frame_places`), for `DetailNet`'s `eye_strength`.
 
         Raises:
             ValueError: they were encoded without.

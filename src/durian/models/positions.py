@@ -112,14 +112,15 @@ def cell_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"
     return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
 
 
-def near_features(places: Float[Tensor, "*N 2 h w"]) -> Float[Tensor, "*N h w"]:
-    """1 in the middle of the eyes and of the mouth, falling off to 0.
+def near_features(places: Float[Tensor, "*N 2 h w"], mouth: bool = True) -> Float[Tensor, "*N h w"]:
+    """1 in the middle of the eyes and, where it counts, of the mouth, falling off to 0.
 
     They are a hundredth of a picture's pixels and say most of the expression and of the person.
 
     Args:
         places: face coordinates of each cell.
     """
-    middles, spreads = places.new_tensor(_FEATURES), places.new_tensor(_SPREADS)
+    count = len(_FEATURES) if mouth else 2
+    middles, spreads = places.new_tensor(_FEATURES[:count]), places.new_tensor(_SPREADS[:count])
     distance = (places.unsqueeze(-4) - middles[:, :, None, None]) / spreads[:, :, None, None]
     return torch.exp(-distance.square().sum(-3) / 2).amax(-3)
