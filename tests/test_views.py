@@ -176,6 +176,11 @@ def test_of_a_video_frames_are_chosen(tmp_path: Path):
     assert all(any(np.array_equal(view.image, frame) for frame in frames) for view in views)
     assert told[-1][0] == told[-1][1] == len(told)
     assert len(read_views(SAMPLES / "driving.mp4", 1)) == 1
+    write_video(tmp_path / "one.mp4", frames[:1], 8.0)
+    (one,) = read_views(tmp_path / "one.mp4", 4)
+    assert one.image.shape == frames[0].shape
+    assert one.face == LARGEST
+    (tmp_path / "one.mp4").unlink()
     # The same as a folder of more pictures than are wanted.
     for index, frame in enumerate(frames[:12]):
         Image.fromarray(frame).save(tmp_path / f"{index}.png")

@@ -71,21 +71,30 @@ def read_views(
         pictures = pictures_in(path)
         if len(pictures) <= count:
             return [View(read_image(each), face) for each in pictures]
-    with VideoReader(path, _LOOKED_AT) as video, FaceTracker(face) as tracker:
+    with VideoReader(path, _LOOKED_AT) as video:
         if video.frame_count == 1:
-            return [View(read_image(path), face)]
-        seen: list[Sighting | None] = []
-        for frame in video:
-            landmarks = tracker(frame)
-            seen.append(None if landmarks is None else Sighting(landmarks, face_sharpness(frame, landmarks)))
-            if progress is not None:
-                progress(len(seen), video.frame_count)
+            return [View(next(iter(video)), face)]
+        seen = _look(video, face, progress)
     chosen = choose_views(seen, count)
     if not chosen:
         raise DurianError(f"{path}: no face was found in it: choose one that shows a face from the front")
     with VideoReader(path, max(chosen) + 1) as video:
         frames = {index: frame for index, frame in enumerate(video) if index in chosen}
     return [View(frames[index], _face_of(seen[index])) for index in chosen]
+
+
+def _look(
+    video: VideoReader, face: FaceChoice, progress: Callable[[int, int | None], None] | None
+) -> list[Sighting | None]:
+    """The face in every frame."""
+    seen: list[Sighting | None] = []
+    with FaceTracker(face) as tracker:
+        for frame in video:
+            landmarks = tracker(frame)
+            seen.append(None if landmarks is None else Sighting(landmarks, face_sharpness(frame, landmarks)))
+            if progress is not None:
+                progress(len(seen), video.frame_count)
+    return seen
 
 
 def choose_views(seen: Sequence[Sighting | None], count: int) -> list[int]:
