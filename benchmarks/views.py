@@ -23,12 +23,11 @@ from PIL import Image
 from strength import METRICS, tabulate
 
 from durian.cli.progress import progress_bars
-from durian.evaluation.cases import case_trials
+from durian.evaluation.case_files import Picture
+from durian.evaluation.cases import case_trials, worn_mask
 from durian.evaluation.trial import Frames, Trial
-from durian.labels import attribute_region, lens_region
 from durian.pipeline import DurianPipeline
 from durian.portrait.inputs import Reference
-from durian.portrait.lenses import attribute_alone
 from durian.portrait.portrait_mask import portrait_mask
 from durian.synth.benchmark import recipe, write_benchmark
 from durian.synth.model import build
@@ -80,19 +79,10 @@ def views(path: Path, role: str, count: int, attribute: str) -> tuple[Reference,
     """Pictures with the attribute's mask; at most so many."""
     with np.load(path) as stored:
         pictures = [
-            [stored[f"{role}_{number}_{name}"] for name in ("image", "labels", "landmarks")]
+            Picture(*(stored[f"{role}_{number}_{name}"] for name in ("image", "labels", "landmarks")))
             for number in range(count)
         ]
-    return tuple(
-        Reference(image, _mask(attribute, image, labels, landmarks), landmarks)
-        for image, labels, landmarks in pictures
-    )
-
-
-def _mask(attribute: str, image: np.ndarray, labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    mask = attribute_region(labels, attribute).astype(np.float32)
-    lenses = lens_region(labels) if attribute == "glasses" else None
-    return attribute_alone(attribute, mask, image, landmarks, lenses)
+    return tuple(Reference(each.image, worn_mask(each, attribute), each.landmarks) for each in pictures)
 
 
 def animate(pipeline: DurianPipeline, folder: Path, count: tuple[int, int], trial: Trial) -> Frames:

@@ -27,8 +27,9 @@ from durian.portrait.face_choice import LARGEST
 from durian.portrait.geometry import face_template
 from durian.portrait.inputs import Reference
 from durian.portrait.prepare import prepare_references
-from durian.portrait.views import Sighting, View, choose_views, read_views
+from durian.portrait.views import Sighting, View, choose_views
 from durian.video import VideoReader, read_image, read_mask, write_video
+from durian.views import read_views
 from test_cli import FakePipeline, pipeline  # noqa: F401
 from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset, tiny_reference
 
@@ -216,7 +217,7 @@ def test_pictures_of_the_portrait_are_cropped_as_one_and_of_attributes_by_themse
     ]
     titles = [title for title, _, _ in (*references.portraits(), *references.worn())]
     assert titles == [
-        *("portrait", "portrait, picture 2", "glasses", "glasses, picture 2"),
+        *("portrait", "portrait, picture 2", "glasses", "glasses, picture 3"),  # as it was given
         *("hair", "hair, picture 2"),
     ]
 
@@ -262,6 +263,10 @@ def test_a_video_stands_for_its_pictures(pipeline: FakePipeline, tmp_path: Path)
     [
         (["--portrait-mask", str(SAMPLES / "portrait_mask.png")], "--portrait-mask: of several pictures"),
         (["--attribute-mask", f"hair={SAMPLES / 'hair_mask.png'}"], "the mask or click of hair: of several"),
+        (
+            ["--to", f"hair={SAMPLES / 'driving.mp4'}", "--to-mask", f"hair={SAMPLES / 'hair_mask.png'}"],
+            "--to-mask hair: of several",
+        ),
         (["--views", "0"], "--views"),
     ],
 )

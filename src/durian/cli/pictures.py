@@ -74,10 +74,10 @@ def read_pictures(
 ) -> Pictures:
     """Read them all; of videos at most `count` frames."""
     from durian.portrait.face_choice import LARGEST
-    from durian.portrait.views import read_views
+    from durian.views import read_views
 
     def told(title: str) -> partial[None]:
-        return partial(report, f"Choosing of {title}")
+        return partial(report, f"Pictures of {title}")
 
     return Pictures(
         read_views(portrait, count, faces.portrait, told("portrait")),

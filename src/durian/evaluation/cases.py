@@ -181,7 +181,7 @@ def _request(case: CaseFiles, options: CaseOptions, size: int) -> Request:
     attribute = case.attributes[0]
     second = None if case.second is None else _reference(case, case.second, attribute, options, size)
     landmarks = _scaled(case, case.portrait.landmarks, size)
-    own = np.max([_worn(case.portrait, name, options) for name in case.attributes], axis=0)
+    own = np.max([worn_mask(case.portrait, name, options) for name in case.attributes], axis=0)
     image, own = resize(case.portrait.image, size), resize(own, size)
 
     def masked(worn: Mapping[str, Reference]) -> Reference:
@@ -201,11 +201,15 @@ def _request(case: CaseFiles, options: CaseOptions, size: int) -> Request:
 
 
 def _reference(case: CaseFiles, donor: Picture, attribute: str, options: CaseOptions, size: int) -> Reference:
-    mask = resize(_worn(donor, attribute, options), size)
+    mask = resize(worn_mask(donor, attribute, options), size)
     return Reference(resize(donor.image, size), mask, _scaled(case, donor.landmarks, size))
 
 
-def _worn(picture: Picture, attribute: str, options: CaseOptions) -> Float[np.ndarray, "S S"]:
+def worn_mask(
+    picture: Picture, attribute: str, options: CaseOptions | None = None
+) -> Float[np.ndarray, "S S"]:
+    """Where a picture's person wears the attribute, as a model is told."""
+    options = options or CaseOptions()
     mask = _disturbed(attribute_region(picture.labels, attribute), options)
     # Who is given a wrong mask must find lenses in it.
     lenses = None if options.mask_noise or attribute != "glasses" else lens_region(picture.labels)

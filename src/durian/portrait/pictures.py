@@ -26,6 +26,7 @@ _LEAST = 0.002  # of the image must be the attribute
 class PersonPicture:
     """A picture of the portrait, and where in its crop the person wears what is to be replaced (`M_init`)."""
 
+    number: int
     photo: Photo
     crops: Crops
     own: Float[np.ndarray, "S S"]
@@ -58,8 +59,8 @@ class PictureReader:
 
     def attribute(
         self, name: str, photo: Photo, mask: np.ndarray | None, option: str, views: Sequence[View]
-    ) -> tuple[Reference, list[Photo]]:
-        """An attribute from its pictures, and the photos of the further ones that are used.
+    ) -> tuple[Reference, dict[int, Photo]]:
+        """An attribute from its pictures, and by number the photos of the further ones that are used.
 
         Args:
             mask: of the first picture, if it is known. option: of the command line, by which it can be given.
@@ -73,14 +74,15 @@ class PictureReader:
                 f"no {name} was found in {photo.title}: choose another picture, or say where it is with "
                 f"{option} {name}=FILE (white where the {name} is, black elsewhere)"
             )
-        photos, others = [], []
+        photos: dict[int, Photo] = {}
+        others: list[Reference] = []
         for number, view in enumerate(views, 2):
             other = self.photo(f"{photo.title} (number {number})", view)
             worn = self._worn(name, other, None)
             if worn is None:
                 self.left_out.append(f"no {name} was found in {other.title}: it is left out")
             else:
-                photos.append(other)
+                photos[number] = other
                 others.append(worn)
         return replace(first, views=tuple(others)), photos
 
@@ -98,7 +100,7 @@ class PictureReader:
         """
         person = Crops.of(photo)
         pictures = [
-            PersonPicture(photo, person, self._own(person, names) if mask is None else person.own(mask))
+            PersonPicture(1, photo, person, self._own(person, names) if mask is None else person.own(mask))
         ]
         for number, view in enumerate(views, 2):
             other = self.photo(f"{photo.title} (number {number})", view)
@@ -110,7 +112,7 @@ class PictureReader:
             crops = Crops.of(other, photo)
             if crops.hold_face():
                 framed = replace(other, crop=photo.crop)
-                pictures.append(PersonPicture(framed, crops, self._own(crops, names)))
+                pictures.append(PersonPicture(number, framed, crops, self._own(crops, names)))
             else:
                 self.left_out.append(f"{other.title} shows the face elsewhere: it is left out")
         return pictures

@@ -37,8 +37,8 @@ class References:
         others: all attributes as they are at the other end of a blend (section 3.4); None without one.
         portrait_to: the portrait with `M_port` over `others`; likewise.
         other_donors: the photos of those that change.
-        view_photos: photos of further pictures, in the order of their references' `views`, by title: of the
-            `portrait`, of `hair`, and of `then hair`, the other end of a blend.
+        view_photos: photos of further pictures by their number, in the order of their references' `views`, by
+            title: of the `portrait`, of `hair`, and of `then hair`, the other end of a blend.
         left_out: what is wrong with further pictures that are not used, a sentence each.
     """
 
@@ -49,7 +49,7 @@ class References:
     others: dict[str, Reference] | None = None
     portrait_to: Reference | None = None
     other_donors: Mapping[str, Photo] = field(default_factory=dict)
-    view_photos: Mapping[str, Sequence[Photo]] = field(default_factory=dict)
+    view_photos: Mapping[str, Mapping[int, Photo]] = field(default_factory=dict)
     left_out: Sequence[str] = ()
 
     def worn(self) -> list[tuple[str, Photo, Reference]]:
@@ -64,8 +64,8 @@ class References:
         return self._pictures("portrait", self.photo, self.portrait)
 
     def _pictures(self, title: str, photo: Photo, one: Reference) -> list[tuple[str, Photo, Reference]]:
-        more = zip(self.view_photos.get(title, ()), one.views, strict=True)
-        numbered = ((f"{title}, picture {number}", *each) for number, each in enumerate(more, 2))
+        more = zip(self.view_photos.get(title, {}).items(), one.views, strict=True)
+        numbered = ((f"{title}, picture {number}", other, view) for (number, other), view in more)
         return [(title, photo, one), *numbered]
 
     def animated(self, keypoints: Float[np.ndarray, "F 478 3"], fps: float) -> AnimationInputs:
@@ -178,7 +178,7 @@ def prepare_references(
         reader = PictureReader(size, find_landmarks, masker or stack.enter_context(FallbackMasker()), require)
         photo = reader.photo("the portrait", View(portrait, portrait_face))
         donors, other_donors, references, others = {}, {}, {}, {}
-        view_photos: dict[str, Sequence[Photo]] = {}
+        view_photos: dict[str, Mapping[int, Photo]] = {}
         for name, image in attributes.items():
             face = chosen.get(name, LARGEST)
             donors[name] = reader.photo(f"the picture of the {name}", View(image, face))
@@ -191,7 +191,7 @@ def prepare_references(
                 name, other_donors[name], end_masks.get(name), "--to-mask", more_ends.get(name, ())
             )
         people = reader.portrait(photo, portrait_mask, references, portrait_views)
-        view_photos["portrait"] = [each.photo for each in people[1:]]
+        view_photos["portrait"] = {each.number: each.photo for each in people[1:]}
 
     def masked(worn: Mapping[str, Reference]) -> Reference:
         first, *more = (

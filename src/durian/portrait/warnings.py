@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -118,7 +118,7 @@ def driving_warnings(seen: np.ndarray) -> list[str]:
     return [text]
 
 
-def light_warnings(portrait: Photo, others: Sequence[Photo]) -> list[str]:
+def light_warnings(portrait: Photo, others: Iterable[Photo]) -> list[str]:
     """Of further pictures of the portrait in another light than the first."""
     usual = _skin(portrait)
     return [
@@ -145,7 +145,7 @@ def reference_warnings(references: References) -> list[str]:
             found += photo_warnings(donor)
             found += mask_warnings(name, seen[name].mask, donor.crop, second)
             found += gap_warnings(name, donor.landmarks, portrait.landmarks, second)
-    found += light_warnings(portrait, references.view_photos.get("portrait", ()))
+    found += light_warnings(portrait, references.view_photos.get("portrait", {}).values())
     return found + list(references.left_out)
 
 
