@@ -387,6 +387,62 @@ def test_a_portrait_may_be_without_its_hats_shadow_and_nothing_else():
         assert all(usual <= colours for colours in same)
 
 
+def test_an_attribute_may_be_worn_by_somebody_else_and_the_portrait_be_without():
+    clip = dressed("a", "hair", "beard")
+    other = dressed("a.donor", "hair")
+    other = dataclasses.replace(other, frames=other.frames // 2)
+    bare = dressed("a.before")
+    hidden = clip.masks["hair"] | np.roll(clip.masks["hair"], 2, axis=1)
+    bare = dataclasses.replace(bare, frames=bare.frames + 1, masks={"hair": hidden})
+    full = dataclasses.replace(clip, donors={"hair": other}, before={"hair": bare})
+    theirs = {tuple(value // 2 for value in COLOURS["hair"])}
+
+    def drawn(*names: str, **shares: float) -> list[tuple[bool, bool]]:
+        """Of each example, whether an attribute is another's, and whether the portrait is as before."""
+        sampler = ReconstructionSampler(
+            [full],
+            2,
+            4,
+            attributes=len(names),
+            attribute_weights=dict.fromkeys(names, 1.0),
+            augmentation=dataclasses.replace(STILL, **shares),
+        )
+        found = []
+        for example in (sampler.draw(np.random.default_rng(seed)) for seed in range(20)):
+            pairs = zip(example.attributes, example.attribute_masks, strict=True)
+            shown = [colours_in(image, mask) for image, mask in pairs]
+            left = colours_in(example.portrait, 1 - example.portrait_mask)
+            assert not theirs & left
+            found.append((theirs in shown, (41, 41, 41) in left))
+            if found[-1][1]:
+                np.testing.assert_array_equal(example.portrait_mask[0].any(1), hidden[0].any(1))
+        return found
+
+    assert set(drawn("hair")) == {(False, False)}
+    assert set(drawn("hair", donors=1)) == {(True, False)}
+    assert set(drawn("hair", before=1)) == {(False, True)}
+    assert len(set(drawn("hair", donors=0.5, before=0.5))) == 4
+    assert set(drawn("beard", donors=1, before=1)) == {(False, False)}  # no such picture has one
+    # Of several attributes each may be another's; no portrait is without one and still wears the other.
+    assert (True, False) in drawn("hair", "beard", donors=1, before=1)
+
+
+def test_of_somebody_else_no_place_is_known():
+    clip = dressed("a", "hair")
+    places = np.zeros((*clip.frames.shape[:3], 3), np.uint16)
+    places[..., 0] = np.arange(SIZE) * 600 + 20000
+    places[..., 1] = (np.arange(SIZE) * 600 + 20000)[:, None]
+    places[..., 2] = 30000
+    other = dressed("a.donor", "hair")
+    full = dataclasses.replace(clip, surface=places, donors={"hair": other})
+    for share in (0, 1):
+        strengths = dataclasses.replace(STILL, donors=share)
+        sampler = ReconstructionSampler([full], 2, 4, augmentation=strengths, match_size=8)
+        example = sampler.draw(np.random.default_rng(0))
+        assert example.portrait_matches[:, 2].any()
+        assert example.attribute_matches[0, :, 2].any() == (share == 0)
+
+
 def test_only_the_attribute_is_relit():
     clip = dressed("a", "hair")
     lit = dataclasses.replace(STILL, light=0.8)

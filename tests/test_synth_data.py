@@ -26,7 +26,7 @@ from durian.synth.dataset import ClipSettings, clip_recipe, write_clips
 from durian.synth.model import build
 from durian.synth.performance import Performance
 from durian.synth.person import Person
-from durian.synth.recipes import SPLITS
+from durian.synth.recipes import KINDS, SPLITS
 from durian.synth.sequence import render_performance
 from durian.synth.serialise import from_json, to_json
 from durian.work import run_jobs
@@ -98,6 +98,58 @@ def test_unshaded_frames_have_all_but_the_hats_shadow(tmp_path: Path):
         gains = [lighter[i, y - 2 : y + 3, x - 2 : x + 3].mean() for i, p in enumerate(brows) for x, y in p]
         if clip.styles["hat"] in brims:
             assert np.mean(gains) > 5
+
+
+def test_others_wear_what_the_person_wears_and_the_person_wore_something_else(tmp_path: Path):
+    settings = dataclasses.replace(SMALL, frames=4, takes=4, size=64, donors=4, before=4)
+    write_clips(tmp_path / "with", 8, settings)
+    write_clips(tmp_path / "without", 8, dataclasses.replace(settings, donors=0, before=0))
+    clips, plain = (list(read_clips(tmp_path / name)) for name in ("with", "without"))
+    colours: dict[str, list[np.ndarray]] = {"own": [], "donor": []}
+    for index, (clip, other) in enumerate(zip(clips, plain, strict=True)):
+        np.testing.assert_array_equal(clip.frames, other.frames)  # the clip itself is as without
+        assert not other.donors
+        assert not other.before
+        person, _ = clip_recipe(settings, index)
+        worn = {kind for kind in KINDS if getattr(person.attributes, kind) is not None}
+        expected = worn - {"hair"} if "hat" in worn else worn
+        assert clip.donors.keys() == clip.before.keys() == expected
+        for kind in expected:
+            donors, before = clip.donors[kind], clip.before[kind]
+            for frame, points in zip(donors.frames, donors.landmarks, strict=True):
+                assert all(np.abs(points - own).max() > 1 for own in clip.landmarks)
+                assert all(np.abs(frame[:6].astype(int) - own[:6]).mean() > 2 for own in clip.frames)
+            if kind in ("hair", "hat"):
+                shown = [each.frames[each.masks[kind]].mean(0) for each in (clip, donors)]
+                for name, colour in zip(colours, shown, strict=True):
+                    colours[name].append(colour / colour.sum())
+            for frame, points, mask in zip(before.frames, before.landmarks, before.masks[kind], strict=True):
+                (same,) = (i for i in range(4) if np.array_equal(clip.landmarks[i], points))
+                assert mask[clip.masks[kind][same]].all()
+                # All else is the same person in the same light; a hat, hair and their shadows are not small.
+                difference = np.abs(frame.astype(int) - clip.frames[same]).max(-1)
+                assert (difference[~mask] < 10).mean() > 0.5
+    # Everybody's donors are nearest to them in colour, whatever the light.
+    own, given = np.array(colours["own"]), np.array(colours["donor"])
+    nearest = np.linalg.norm(own[:, None] - given, axis=-1).argmin(1)
+    assert (nearest == np.arange(len(own))).mean() > 0.6
+
+
+def test_a_portrait_before_is_hidden_where_its_own_glasses_are(tmp_path: Path):
+    settings = dataclasses.replace(SMALL, frames=3, takes=3, size=96, before=6)
+    found = 0
+    for index in range(12):
+        person, _ = clip_recipe(settings, index)
+        if person.attributes.glasses is None:
+            continue
+        write_clips(tmp_path / "clips", index + 1, settings)
+        *_, clip = read_clips(tmp_path / "clips")
+        before = clip.before["glasses"]
+        for points, mask in zip(before.landmarks, before.masks["glasses"], strict=True):
+            (same,) = (i for i in range(3) if np.array_equal(clip.landmarks[i], points))
+            found += (mask & ~clip.masks["glasses"][same]).sum() > 10
+        break
+    assert found
 
 
 def test_takes_are_performances_of_the_same_person(tmp_path: Path):

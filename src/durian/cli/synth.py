@@ -71,6 +71,12 @@ def clips(
         float,
         typer.Option(min=0, max=1, help="Share of hair, glasses and beards of no style, drawn at random."),
     ] = 0.0,
+    donors: Annotated[
+        int, typer.Option(min=0, max=99, help="Pictures of others in what a clip's person wears.")
+    ] = 0,
+    before: Annotated[
+        int, typer.Option(min=0, max=99, help="Pictures of a clip's person with something else in its place.")
+    ] = 0,
     workers: Workers = None,
 ) -> None:
     """Render clips to train on: frames, labels, landmarks and parameters in webdataset shards."""
@@ -78,7 +84,7 @@ def clips(
     from durian.work import available_cores
 
     settings = ClipSettings(
-        frames, size, seed, samples, relit, takes, surface, unshaded, free_hats, free_forms
+        frames, size, seed, samples, relit, takes, surface, unshaded, free_hats, free_forms, donors, before
     )
     with progress_bars() as report:
         shards = write_clips(

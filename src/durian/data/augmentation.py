@@ -23,6 +23,8 @@ class Augmentation:
         still: how often the portrait is not moved, so that its background is where the targets' is.
         relit: how often an attribute's reference is a frame in another light, of clips that have such.
         unshaded: how often a portrait's hat casts no shadow, of clips that have such frames.
+        donors: how often an attribute is taken from somebody else who wears it, of clips that have such.
+        before: how often a portrait is of the person without the attribute or with another, likewise.
         mask_draws: with how many such masks at most; from 1 to so many are drawn.
         mask_radius: largest dilation of the portrait's mask, share of the image's side.
     """
@@ -38,6 +40,8 @@ class Augmentation:
     relit: float = 0.0
     mask_draws: int = 1
     unshaded: float = 0.0
+    donors: float = 0.0
+    before: float = 0.0
 
 
 def draw_affine(rng: np.random.Generator, strengths: Augmentation, size: int) -> Float[np.ndarray, "2 3"]:

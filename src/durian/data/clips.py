@@ -37,6 +37,9 @@ class Clip:
         styles: by attribute, of what kind it is (a bob, a beret), where that is known.
         relit: some of the frames in other lights, where the world is a rendered one.
         unshaded: the frames as if the person's hat cast no shadow, where that is known.
+        donors: by attribute, other people who wear it, where the world is a rendered one.
+        before: by attribute, the person without it or with another, likewise. Masks are of both: what was
+            there, and where the attribute is in a frame of the same pose.
         take: of each frame, which take of the person it is from; frames follow each other within a take.
             None is a single one.
     """
@@ -51,6 +54,8 @@ class Clip:
     lenses: Bool[np.ndarray, "F H W"] | None = None
     surface: UInt16[np.ndarray, "F H W 3"] | None = None
     unshaded: UInt8[np.ndarray, "F H W 3"] | None = None
+    donors: dict[str, Clip] = field(default_factory=dict)
+    before: dict[str, Clip] = field(default_factory=dict)
 
     def visible_frames(self) -> np.ndarray:
         """Indices of the frames with a face."""
@@ -78,7 +83,10 @@ def read_clips(
     synthetic ones `NAME.person.json` names the attributes' styles, and `NAME.relit00.webp` …,
     `NAME.relitlabel00.png` … and `NAME.relit.npy` (landmarks) are frames in other lights, and
     `NAME.surface00.png` …, `NAME.relitsurface00.png` … which point of the person each pixel shows, and
-    `NAME.unshaded00.webp` … the frames as if the person's hat cast no shadow.
+    `NAME.unshaded00.webp` … the frames as if the person's hat cast no shadow. `NAME.donor00.webp` … (with
+    `donorlabel00.png` …, `donor.npy` and `donor.json`, the attribute of each) are other people in what the
+    person wears, and `NAME.before00.webp` … the person with something else (`before.json` also says in the
+    pose of which frames).
 
     Raises:
         DurianError: no shards in `folder`, or a clip that lacks a member.
@@ -120,6 +128,7 @@ def _decode(sample: dict[str, bytes]) -> Clip:
         if "relit.npy" in sample:
             relit = _seen_through(_frames(sample, f"{name}.relit", "relit", "relit.npy", "relit"), clear)
         clip = _seen_through(clip, clear)
+        donors, before = _donors(sample, name, clear), _before(sample, name, clip)
         unshaded = None
         if "unshaded00.webp" in sample:
             unshaded = _pictures(sample, "unshaded", len(clip.frames))
@@ -130,7 +139,50 @@ def _decode(sample: dict[str, bytes]) -> Clip:
         styles = {key: person[key]["style"] for key in ATTRIBUTE_LABELS if person.get(key)}
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise DurianError(f"clip {name}: missing or unreadable member ({error})") from error
-    return replace(clip, styles=styles, relit=relit, take=take, unshaded=unshaded)
+    return replace(
+        clip, styles=styles, relit=relit, take=take, unshaded=unshaded, donors=donors, before=before
+    )
+
+
+def _donors(sample: dict[str, bytes], name: str, clear: bool) -> dict[str, Clip]:
+    if "donor.json" not in sample:
+        return {}
+    clip = _frames(sample, f"{name}.donor", "donor", "donor.npy", "donor")
+    kinds = _kinds(json.loads(sample["donor.json"]), clip)
+    # Whose lenses are clear is known of what they share with the clip's person, and that alone is asked for.
+    return {kind: _part(_seen_through(clip, clear), kind, kinds == kind) for kind in set(kinds)}
+
+
+def _before(sample: dict[str, bytes], name: str, after: Clip) -> dict[str, Clip]:
+    if "before.json" not in sample:
+        return {}
+    about = json.loads(sample["before.json"])
+    clip = _frames(sample, f"{name}.before", "before", "before.npy", "before")
+    kinds, frames = _kinds(about, clip), np.array(about["frames"])
+    parts = {}
+    for kind in set(kinds):
+        chosen = np.flatnonzero(kinds == kind)
+        single = [_part(clip, kind, np.arange(len(kinds)) == i) for i in chosen]
+        if kind == "glasses":  # each of its own
+            single = [_seen_through(each, _are_clear(each)) for each in single]
+        was = np.concatenate([each.masks[kind] for each in single])
+        part = _part(clip, kind, kinds == kind)
+        parts[kind] = replace(part, masks={kind: was | after.masks[kind][frames[chosen]]}, lenses=None)
+    return parts
+
+
+def _kinds(about: dict, clip: Clip) -> np.ndarray:
+    kinds = np.array(about["kinds"])
+    if len(kinds) != len(clip.frames) or not set(kinds) <= ATTRIBUTE_LABELS.keys():
+        raise ValueError(f"attributes {about['kinds']} of {len(clip.frames)} pictures")
+    return kinds
+
+
+def _part(clip: Clip, kind: str, chosen: Bool[np.ndarray, " F"]) -> Clip:
+    """Some of the frames, with one attribute's masks; nowhere where it is not worn."""
+    mask = clip.masks.get(kind, np.zeros(clip.frames.shape[:3], bool))
+    lenses = None if clip.lenses is None else clip.lenses[chosen]
+    return Clip(clip.name, clip.frames[chosen], clip.landmarks[chosen], {kind: mask[chosen]}, lenses=lenses)
 
 
 def _frames(sample: dict[str, bytes], name: str, prefix: str, points: str, image: str) -> Clip:

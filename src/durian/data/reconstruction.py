@@ -165,9 +165,7 @@ class ReconstructionSampler:
 
     def _portrait(self, rng: np.random.Generator, clip: Clip, frame: int, names: list[str]) -> _Moved:
         """The portrait with `M_port`, the union over all its attributes, expanded and grown."""
-        view = self._view(clip, frame)
-        if "hat" in names:
-            view = self._unshaded(rng, clip, frame, view)
+        view = self._before(rng, clip, names) or self._as_filmed(rng, clip, frame, names)
         mask = np.zeros(view.image.shape[:2], np.float32)
         for name in names:
             mask = np.maximum(mask, view.mask(name))
@@ -180,25 +178,48 @@ class ReconstructionSampler:
         still = bool(self.augmentation.still) and rng.random() < self.augmentation.still
         return self._moved(rng, view, mask, still)
 
+    def _before(self, rng: np.random.Generator, clip: Clip, names: list[str]) -> View | None:
+        """The person as they were before: whoever already wears the attribute shows its shadow, its dents and
+        what it hides, in the portrait."""
+        share = self.augmentation.before
+        if len(names) > 1 or names[0] not in clip.before or not share or rng.random() >= share:
+            return None
+        before = clip.before[names[0]]
+        return View.of(before, int(rng.integers(len(before.frames))))
+
+    def _as_filmed(self, rng: np.random.Generator, clip: Clip, frame: int, names: list[str]) -> View:
+        view = self._view(clip, frame)
+        return self._unshaded(rng, clip, frame, view) if "hat" in names else view
+
     def _mask_draws(self, rng: np.random.Generator) -> int:
         most = self.augmentation.mask_draws
         # No draw where there is no choice, so that older configurations give the examples that they gave.
         return int(rng.integers(1, most + 1)) if most > 1 else 1
 
     def _attribute(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> _Moved:
-        clip, frame = self._lit(rng, clip, frame, name)
+        strengths = self.augmentation
+        clip, frame = self._another(rng, clip, frame, name, clip.relit, strengths.relit)
+        clip, frame = self._another(rng, clip, frame, name, clip.donors.get(name), strengths.donors)
         view = self._view(clip, frame)
         moved = self._moved(rng, view, view.mask(name).astype(np.float32))
         image = jitter(rng, self.augmentation, moved.reference.image)
         return replace(moved, reference=replace(moved.reference, image=image))
 
-    def _lit(self, rng: np.random.Generator, clip: Clip, frame: int, name: str) -> tuple[Clip, int]:
-        """The frame, or one in another light: the light of the result is the portrait's, not the donor's."""
-        relit, share = clip.relit, self.augmentation.relit
-        if relit is None or name not in relit.masks or not share or rng.random() >= share:
+    def _another(
+        self,
+        rng: np.random.Generator,
+        clip: Clip,
+        frame: int,
+        name: str,
+        other: Clip | None,
+        share: float,
+    ) -> tuple[Clip, int]:
+        """The frame, or one of `other`: in another light, or worn by somebody else. The result has the
+        portrait's light and skin, not the donor's."""
+        if other is None or name not in other.masks or not share or rng.random() >= share:
             return clip, frame
-        good = np.flatnonzero(relit.area(name) >= self.min_area)
-        return (relit, int(rng.choice(good))) if len(good) else (clip, frame)
+        good = np.flatnonzero(other.area(name) >= self.min_area)
+        return (other, int(rng.choice(good))) if len(good) else (clip, frame)
 
     def _unshaded(self, rng: np.random.Generator, clip: Clip, frame: int, view: View) -> View:
         """The view, or one without the hat's shadow: who wears a hat in every frame wears its shadow in every
@@ -222,10 +243,13 @@ class ReconstructionSampler:
         warp = partial(warp_image, matrix=matrix, size=(size, size), border=cv2.BORDER_REFLECT_101)
         reference = Reference(warp(view.image), warp(mask), transform_points(matrix, view.landmarks))
         places = None
-        if self.match_size is not None and view.surface is not None:
-            # Beyond the picture's border all is 0: inside the head, where nothing is seen.
-            known = surface_places(view.surface)
-            places = warp_image(known, matrix, (size, size), interpolation=cv2.INTER_NEAREST)
+        if self.match_size is not None:
+            # Beyond the picture's border all is 0: inside the head, where nothing is seen. So are pictures
+            # whose places are not known, as of somebody else.
+            places = np.zeros((size, size, 3), np.float32)
+            if view.surface is not None:
+                known = surface_places(view.surface)
+                places = warp_image(known, matrix, (size, size), interpolation=cv2.INTER_NEAREST)
         return _Moved(reference, places)
 
     def _target_frames(

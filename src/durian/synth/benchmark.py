@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 
 from durian.errors import DurianError
-from durian.synth.dataset import CASES, encode_image, encode_labels
+from durian.synth.dataset import CASES
 from durian.synth.dynamics import lagging_poses
+from durian.synth.encoding import encode_image, encode_labels
 from durian.synth.model import build
 from durian.synth.recipes import SPLITS, Recipe
 from durian.synth.render import Rendered, render

@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from durian.errors import DurianError
 from durian.labels import Label, pixel_classes
-from durian.surface import encode_surface
 from durian.synth.attributes.collection import sample_free_form
 from durian.synth.dynamics import lagging_poses
+from durian.synth.encoding import encode_image, members, npy, surface_members
 from durian.synth.model import Model, build
+from durian.synth.others import before_members, donor_members
 from durian.synth.performance import Performance, sample_performance
 from durian.synth.person import Person, sample_person
 from durian.synth.recipes import wear
@@ -49,7 +49,8 @@ class ClipSettings:
     has a picture of the places that it shows (`durian.surface`). With `unshaded` every frame of people in
     hats comes once more, as if the hat cast no shadow. `free_hats` is the share of people who get a hat of no
     style (`sample_free_hat`) in place of what they wear on their heads, `free_forms` the share of hair,
-    glasses and beards that have no style either.
+    glasses and beards that have no style either. `donors` pictures are of other people who wear something of
+    the clip's person, and `before` of that person with something else in its place (`durian.synth.others`).
     """
 
     frames: int = 16
@@ -62,6 +63,8 @@ class ClipSettings:
     unshaded: bool = False
     free_hats: float = 0.0
     free_forms: float = 0.0
+    donors: int = 0
+    before: int = 0
 
 
 def clip_recipe(settings: ClipSettings, index: int) -> tuple[Person, tuple[Performance, ...]]:
@@ -133,14 +136,7 @@ def _claim(folder: Path, settings: ClipSettings) -> None:
     try:
         if manifest.is_file():
             found = json.loads(manifest.read_text("utf-8"))
-            older = {
-                "relit": 0,
-                "takes": 1,
-                "surface": False,
-                "unshaded": False,
-                "free_hats": 0.0,
-                "free_forms": 0.0,
-            }
+            older = asdict(ClipSettings())  # of folders that know less
             if {**older, **found} != asdict(settings):
                 raise DurianError(
                     f"{folder} holds clips of other settings ({found}): choose another folder or these"
@@ -187,21 +183,34 @@ def encode_clip(settings: ClipSettings, index: int) -> dict[str, bytes]:
     rendered = [
         frame for take in takes for frame in render_performance(model, take, settings.size, settings.samples)
     ]
-    members = _members(rendered, "frame", "label", "landmarks.npy")
+    files = members(rendered, "frame", "label", "landmarks.npy")
     if settings.surface:
-        members |= _surface_members(rendered, "surface")
+        files |= surface_members(rendered, "surface")
     if settings.unshaded and person.attributes.hat is not None:
-        members |= unshaded_members(settings, person, takes, rendered)
+        files |= unshaded_members(settings, person, takes, rendered)
     if settings.relit:
-        members |= relit_members(settings, index, model, takes)
-    members["person.json"] = to_json(person).encode()
+        files |= relit_members(settings, index, model, takes)
+    files |= other_members(settings, index, person, takes)
+    files["person.json"] = to_json(person).encode()
     if len(takes) == 1:
-        members["performance.json"] = to_json(takes[0]).encode()
+        files["performance.json"] = to_json(takes[0]).encode()
     else:
-        members["take.npy"] = _npy(np.repeat(np.arange(len(takes)), [len(take.frames) for take in takes]))
+        files["take.npy"] = npy(np.repeat(np.arange(len(takes)), [len(take.frames) for take in takes]))
         for number, take in enumerate(takes):
-            members[f"performance{number:02d}.json"] = to_json(take).encode()
-    return members
+            files[f"performance{number:02d}.json"] = to_json(take).encode()
+    return files
+
+
+def other_members(
+    settings: ClipSettings, index: int, person: Person, takes: tuple[Performance, ...]
+) -> dict[str, bytes]:
+    """Others in what the person wears, and the person as before. Their random numbers are their own."""
+    size, samples = settings.size, settings.samples
+    donors, before = (np.random.default_rng([CLIPS, settings.seed, index, number]) for number in (4, 5))
+    return {
+        **donor_members(donors, person, settings.donors, size, samples),
+        **before_members(before, person, takes, settings.before, size, samples),
+    }
 
 
 def unshaded_members(
@@ -210,15 +219,15 @@ def unshaded_members(
     """Frames of a person in a hat as if it cast no shadow: the same person without the hat, wherever both
     show the same. Hair does not, since a hat presses it: it stays as it was."""
     bare = build(replace(person, attributes=replace(person.attributes, hat=None)))
-    members: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     for take in takes:
         for lit in render_performance(bare, take, settings.size, settings.samples):
-            frame = rendered[len(members)]
+            frame = rendered[len(files)]
             same = (frame.labels == lit.labels) & (frame.visible["hat"] == 0)
             same &= pixel_classes(frame.labels) != Label.HAIR
             picture = np.where(same[..., None], lit.rgb, frame.rgb)
-            members[f"unshaded{len(members):02d}.webp"] = encode_image(picture, quality=93)
-    return members
+            files[f"unshaded{len(files):02d}.webp"] = encode_image(picture, quality=93)
+    return files
 
 
 def relit_members(
@@ -233,38 +242,5 @@ def relit_members(
         scene = replace(model.person.scene, light=sample_light(rng))
         lit = replace(model, person=replace(model.person, scene=scene))
         rendered.append(render(lit, states[i], settings.size, settings.samples, lags[i]))
-    members = _members(rendered, "relit", "relitlabel", "relit.npy")
-    return members | _surface_members(rendered, "relitsurface") if settings.surface else members
-
-
-def _members(rendered: list[Rendered], image: str, label: str, points: str) -> dict[str, bytes]:
-    members: dict[str, bytes] = {}
-    for i, frame in enumerate(rendered):
-        members[f"{image}{i:02d}.webp"] = encode_image(frame.rgb, quality=93)
-        members[f"{label}{i:02d}.png"] = encode_labels(frame)
-    members[points] = _npy(np.stack([frame.landmarks for frame in rendered]).astype(np.float32))
-    return members
-
-
-def _surface_members(rendered: list[Rendered], name: str) -> dict[str, bytes]:
-    return {f"{name}{i:02d}.png": _png(encode_surface(frame.surface), 3) for i, frame in enumerate(rendered)}
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def encode_image(rgb: np.ndarray, quality: int) -> bytes:
-    """A WebP file of an RGB image."""
-    return cv2.imencode(".webp", rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
-
-
-def encode_labels(frame: Rendered) -> bytes:
-    """A PNG file of a label image."""
-    return _png(frame.labels, 9)
-
-
-def _png(image: np.ndarray, compression: int) -> bytes:
-    return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, compression])[1].tobytes()
+    files = members(rendered, "relit", "relitlabel", "relit.npy")
+    return files | surface_members(rendered, "relitsurface") if settings.surface else files

@@ -86,11 +86,16 @@ def wear(person: Person, **attributes: Any) -> Person:
     return replace(person, attributes=replace(person.attributes, **attributes))
 
 
-def _someone(rng: np.random.Generator, masculine: bool | None = None) -> Person:
-    """A new person in training styles; the seeds are the benchmark's own."""
+def as_donor(person: Person, kind: str, attribute: Any) -> Person:
+    """The person wearing `attribute`, with no hat on hair: all of it shows."""
+    return wear(person, **({"hat": None, kind: attribute} if kind == "hair" else {kind: attribute}))
+
+
+def someone(rng: np.random.Generator, *kinds: str) -> Person:
+    """A new person in training styles, who could wear `kinds`: beards are men's."""
     while True:
         person = sample_person(rng, split="train")
-        if masculine is None or (person.identity.masculinity > 0) == masculine:
+        if "beard" not in kinds or person.identity.masculinity > 0:
             return person
 
 
@@ -103,7 +108,8 @@ def _draw(rng: np.random.Generator, kind: str, person: Person, styles: tuple[str
             return attribute
 
 
-def _state(rng: np.random.Generator) -> FrameState:
+def still_state(rng: np.random.Generator) -> FrameState:
+    """A pose and a look for a picture."""
     return sample_performance(rng, 1, _FPS, static=True).frames[0]
 
 
@@ -120,7 +126,7 @@ def _transfer(
     return Recipe(
         name=name,
         portrait=portrait,
-        portrait_state=state or _state(rng),
+        portrait_state=state or still_state(rng),
         donors=donors,
         answers=(wear(portrait, **worn),) * frames,
         performance=performance,
@@ -128,15 +134,13 @@ def _transfer(
 
 
 def _donor(rng: np.random.Generator, kind: str, styles: tuple[str, ...] | None = None) -> Donor:
-    person = _someone(rng, masculine=True if kind == "beard" else None)
-    person = wear(person, **{kind: _draw(rng, kind, person, styles)})
-    if kind == "hair":
-        person = wear(person, hat=None)  # all of it shows
-    return Donor(kind, person, _state(rng))
+    person = someone(rng, kind)
+    person = as_donor(person, kind, _draw(rng, kind, person, styles))
+    return Donor(kind, person, still_state(rng))
 
 
 def _portrait(rng: np.random.Generator, *kinds: str) -> Person:
-    person = _someone(rng, masculine=True if "beard" in kinds else None)
+    person = someone(rng, *kinds)
     return wear(person, hat=None) if "hair" in kinds and "hat" not in kinds else person
 
 
@@ -178,7 +182,7 @@ def _pose(rng: np.random.Generator, index: int) -> Recipe:
     middle = rng.uniform(-0.2, 0.2)
     donor = _donor(rng, kind)
     donor = replace(donor, state=replace(donor.state, yaw=float(middle + gap / 2)))
-    state = replace(_state(rng), yaw=float(middle - gap / 2))
+    state = replace(still_state(rng), yaw=float(middle - gap / 2))
     return _transfer(rng, f"{index:03d}_{kind}", _portrait(rng, kind), (donor,), state=state)
 
 

@@ -52,6 +52,8 @@ class DataConfig(_Strict):
     still: float = Field(0.0, ge=0, le=1)
     relit: float = Field(0.0, ge=0, le=1)
     unshaded: float = Field(0.0, ge=0, le=1)
+    donors: float = Field(0.0, ge=0, le=1)
+    before: float = Field(0.0, ge=0, le=1)
     workers: int = Field(0, ge=0)
 
 
