@@ -137,8 +137,8 @@ def test_a_run_with_a_critic_goes_on_to_the_same_weights(shard: Path, tiny_mini)
     a, b = (load_file(run / "state" / "weights.safetensors") for run in (shard / "whole", plain))
     assert any(not torch.equal(a[key], b[key]) for key in a)
     assert not (plain / "state" / "critic.safetensors").exists()
-    features = write_config(shard, critic={**CRITIC, "feature_weight": 20.0})
-    eyes = train(features, output=shard / "features").parent
+    looking = write_config(shard, critic={**CRITIC, "eye_weight": 20.0})
+    eyes = train(looking, output=shard / "eyes").parent
     c = load_file(eyes / "state" / "weights.safetensors")
     assert any(not torch.equal(a[key], c[key]) for key in a)
     # It can join a run that had none, and one of another size is refused.

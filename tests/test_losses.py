@@ -130,6 +130,9 @@ def test_near_features_lies_on_eyes_and_mouth() -> None:
     assert min(at(-0.32, 0), at(0.32, 0), at(0, 0.72)) > 0.95
     assert max(at(0, -0.6), at(0.9, 0.4), at(0, 1.4)) < 0.05
     torch.testing.assert_close(weight, weight.flip(1), atol=1e-5, rtol=0)
+    weight = near_features(torch.stack([x, y])[None, None], mouth=False)[0, 0]
+    assert min(at(-0.32, 0), at(0.32, 0)) > 0.95
+    assert at(0, 0.72) < 0.05
 
 
 def test_contrast_error_asks_how_much_texture_there_is_and_not_where() -> None:

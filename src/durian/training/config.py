@@ -97,15 +97,15 @@ class CriticConfig(_Strict):
     """A critic that learns beside the networks to tell their pictures from true ones.
 
     `weight` is of what it holds against a picture, beside the mean error of all else, `penalty` of the
-    slope of its scores, `channels` its width (`durian.training.critic`). `feature_weight` is added to the
-    weight of 1 that each patch has, where eyes and mouth are.
+    slope of its scores, `channels` its width (`durian.training.critic`). `eye_weight` is added to the weight
+    of 1 that each patch has, where the eyes are.
     """
 
     weight: float = Field(0.05, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     penalty: float = Field(0.01, ge=0)
     channels: int = Field(16, ge=1)
-    feature_weight: float = Field(0.0, ge=0)
+    eye_weight: float = Field(0.0, ge=0)
 
 
 class TrainConfig(_Strict):

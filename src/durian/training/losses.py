@@ -153,14 +153,15 @@ def match_error(
     return (weight * distance).sum((1, 2))
 
 
-def near_features(places: Float[Tensor, "B F 2 h w"]) -> Float[Tensor, "B F h w"]:
-    """1 in the middle of the eyes and of the mouth, falling off to 0.
+def near_features(places: Float[Tensor, "B F 2 h w"], mouth: bool = True) -> Float[Tensor, "B F h w"]:
+    """1 in the middle of the eyes and, where it counts, of the mouth, falling off to 0.
 
     They are a hundredth of a picture's pixels and say most of the expression and of the person.
 
     Args:
         places: face coordinates of each cell.
     """
-    middles, spreads = places.new_tensor(_FEATURES), places.new_tensor(_SPREADS)
+    count = len(_FEATURES) if mouth else 2
+    middles, spreads = places.new_tensor(_FEATURES[:count]), places.new_tensor(_SPREADS[:count])
     distance = (places[:, :, None] - middles[:, :, None, None]) / spreads[:, :, None, None]
     return torch.exp(-distance.square().sum(3) / 2).amax(2)

@@ -290,7 +290,7 @@ class AdversarialObjective(ReconstructionObjective):
     def __init__(self, networks: Networks, critic: Critic, scheduler: Any, config: TrainConfig):
         super().__init__(networks, scheduler, config)
         assert config.critic is not None
-        self.weight, self.feature_weight = config.critic.weight, config.critic.feature_weight
+        self.weight, self.eye_weight = config.critic.weight, config.critic.eye_weight
         # In a tuple: no part of this module, whose parameters are trained, averaged and sent around.
         self._critic = (critic,)
         self._pairs: list[Pair] = []
@@ -301,9 +301,10 @@ class AdversarialObjective(ReconstructionObjective):
         made, true = (self._pixels(latents) for latents in (prediction, target))
         self._pairs.append(Pair(made.detach(), true.detach()))
         weight = None
-        if self.feature_weight:
+        if self.eye_weight:
             sides = (made.shape[2] // PATCH, made.shape[3] // PATCH)
-            weight = 1 + self.feature_weight * _features(batch, sides).flatten(0, 1)[:, None]
+            eyes = _features(batch, sides, mouth=False).flatten(0, 1)[:, None]
+            weight = 1 + self.eye_weight * eyes
         return self.weight * realism_error(self._critic[0], made, true, weight)
 
     def _pixels(self, latents: Float[Tensor, "B c F h w"]) -> Float[Tensor, "BF 3 H W"]:
@@ -316,12 +317,12 @@ class AdversarialObjective(ReconstructionObjective):
         return pairs
 
 
-def _features(batch: Batch, size: tuple[int, ...]) -> Float[Tensor, "B F h w"]:
-    """Where eyes and mouth of the true frames are (`near_features`)."""
+def _features(batch: Batch, size: tuple[int, ...], mouth: bool = True) -> Float[Tensor, "B F h w"]:
+    """Where eyes and, where it counts, the mouth of the true frames are (`near_features`)."""
     places = batch["target_positions"]
     flat = places.flatten(0, 1).permute(0, 3, 1, 2)
     resized = F.interpolate(flat, size, mode="bilinear", align_corners=False)
-    return near_features(resized.unflatten(0, places.shape[:2]))
+    return near_features(resized.unflatten(0, places.shape[:2]), mouth)
 
 
 def kept_guidance(
