@@ -196,6 +196,17 @@ def test_the_attribute_can_weigh_more(clips, tmp_path: Path):
     assert weight.shape == (2, 2, 8, 8)
     assert weight.min() == 1
     assert weight.max() == pytest.approx(4)
+    # What is small weighs in all as what has a tenth of the picture, what is larger as it did.
+    options = {"attribute_loss_weight": 3.0, "attribute_loss_area": 0.1}
+    evened = ReconstructionObjective(
+        tiny_networks(temporal=False), DDIMScheduler(), config_with(tmp_path, **options)
+    )
+    masks = torch.zeros_like(batch["target_masks"])
+    masks[0, 0, 0, 8:16, 8:12] = masks[0, 1, 0, :, :16] = 1
+    small, large, none = evened._weight({**batch, "target_masks": masks}).flatten(0, 1)[:3]
+    assert (small - 1).mean() == pytest.approx(0.3)
+    assert (large - 1).mean() == pytest.approx(3 * masks[0, 1].mean().item())
+    assert none.max() == 1
 
 
 def test_hue_error_sees_colour_and_not_brightness_or_texture():

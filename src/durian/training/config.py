@@ -116,7 +116,8 @@ class TrainConfig(_Strict):
 
     `drop_portrait` and `drop_attribute` are how often an example goes without (condition dropout, for
     guidance on each apart); `drop_both` is the part of `drop_portrait` in which the attributes go as well.
-    `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is. `colour_loss_weight`
+    `attribute_loss_weight` is added to the loss's weight of 1 where the attribute is; where it has less than
+    `attribute_loss_area` of the picture, as much more as if it had. `colour_loss_weight`
     weighs a further term, the error of each latent cell's mean hue, which squared error learns last and the
     eye sees first, `edge_loss_weight` another, the error of edges, `contrast_loss_weight` one more, that of
     local contrast, `grid_loss_weight` and `zigzag_loss_weight` those of a stipple that repeats from cell
@@ -165,6 +166,7 @@ class TrainConfig(_Strict):
     drop_attribute: float = Field(0.05, ge=0, le=1)
     drop_both: float = Field(0.0, ge=0, le=1)
     attribute_loss_weight: float = Field(0.0, ge=0)
+    attribute_loss_area: float = Field(0.0, ge=0, lt=1)
     absolute_loss_weight: float = Field(0.0, ge=0)
     colour_loss_weight: float = Field(0.0, ge=0)
     edge_loss_weight: float = Field(0.0, ge=0)

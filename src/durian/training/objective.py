@@ -55,6 +55,10 @@ class Reconstruction:
     misread: Float[Tensor, ""]
 
 
+_LEAST_AREA = 0.01
+"""Share of the picture that the smallest attributes are taken to have, lest they outweigh all else."""
+
+
 class ReconstructionObjective(nn.Module):
     """Loss of a batch. A module, so that a distributed wrapper sees one forward pass.
 
@@ -273,6 +277,9 @@ class ReconstructionObjective(nn.Module):
     def _weight(self, batch: Batch) -> Float[Tensor, "B F h w"]:
         factor, shape = spatial_factor(self.networks.vae), batch["targets"].shape[:2]
         masks = F.avg_pool2d(batch["target_masks"].flatten(0, 1), factor)
+        # What is small counts in all as much as something larger: thin frames would fade.
+        area = masks.mean((1, 2, 3), keepdim=True).clamp(min=_LEAST_AREA)
+        masks = masks * (self.config.attribute_loss_area / area).clamp(min=1)
         weight = 1 + self.config.attribute_loss_weight * masks.unflatten(0, shape)[:, :, 0]
         if self.config.expression_loss_weight:
             weight = weight + self.config.expression_loss_weight * _features(batch, masks.shape[-2:])
