@@ -164,6 +164,56 @@ def test_strength_is_how_much_of_what_was_learned_counts():
     assert 0.3 * whole < half < 0.7 * whole
 
 
+def test_eyes_may_have_a_strength_of_their_own():
+    torch.manual_seed(0)
+    copies = torch.cat([torch.randn(1, 4, 3, 64, 64), torch.rand(1, 4, 1, 64, 64)], 2)
+    shares, latents = torch.randn(1, 5, 32, 32).log_softmax(1), latents_of(fine_picture(2))
+    learned = DetailNet(SCALE)
+    torch.nn.init.normal_(learned.conv_out.weight, std=0.1)
+
+    def made(places: torch.Tensor | None = None, **config: float) -> torch.Tensor:
+        net = DetailNet(SCALE, **config)
+        net.load_state_dict(learned.state_dict())
+        with torch.no_grad():
+            return net(latents, copies, shares, places)
+
+    soft, crisp = made(strength=0.2), made(strength=0.9)
+    eye, away = torch.tensor([0.32, 0.0]).expand(1, 8, 8, 2), torch.full((1, 8, 8, 2), 3.0)
+    both = {"strength": 0.2, "eye_strength": 0.9}
+    torch.testing.assert_close(made(eye, **both), crisp)
+    torch.testing.assert_close(made(away, **both), soft)
+    torch.testing.assert_close(made(**both), soft)  # nobody says where they are
+    torch.testing.assert_close(made(eye, strength=0.2), soft)
+    torch.testing.assert_close(made(eye, strength=0.9, eye_strength=0.2), crisp)
+
+
+class Everywhere(torch.nn.Module):
+    """A reader that sees one place of the face everywhere."""
+
+    def __init__(self, x: float, y: float):
+        super().__init__()
+        self.place = torch.nn.Parameter(torch.tensor([x, y]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.place.expand(len(images), 8, 8, 2)
+
+
+@pytest.mark.parametrize(("place", "crisper"), [((0.32, 0.0), True), ((0.0, 0.72), False)])
+def test_frames_say_where_eyes_are(place: tuple[float, float], crisper: bool):
+    networks, inputs = with_detail(), tiny_inputs(2, size=64)
+    net = networks.detail_net
+    assert net is not None
+    torch.nn.init.normal_(net.conv_out.weight, std=0.3)
+    networks.position_reader = Everywhere(*place)
+    results = []
+    for config in ({"strength": 0.1}, {"eye_strength": 1.0}, {"strength": 1.0}):
+        net.register_to_config(**config)
+        results.append(pipeline_of(networks).animate(inputs))
+    soft, features, crisp = results
+    assert not np.array_equal(soft, crisp)
+    np.testing.assert_array_equal(features, crisp if crisper else soft)
+
+
 def test_the_border_of_a_copy_is_no_edge_in_the_picture():
     """Copies are 0 where a reference is hidden, and what lies there is the frame, not black."""
     picture = torch.full((1, 3, 64, 64), 0.7)
@@ -293,7 +343,9 @@ def test_guided_results_have_the_detail_of_all_references():
 def test_larger_copies_are_the_smaller_ones_of_the_same_references(monkeypatch: pytest.MonkeyPatch):
     networks, seen = with_detail(), []
 
-    def spy(latents: torch.Tensor, features: DeepFeatures, references: References) -> torch.Tensor:
+    def spy(
+        latents: torch.Tensor, features: DeepFeatures, references: References, places: torch.Tensor | None
+    ) -> torch.Tensor:
         sources = [branch.source for branch in references.branches]
         fetched = [fetch_pixels(f, s.fine) for f, s in zip(features.found, sources, strict=True)]
         seen.append((references.blend(fetched), features.copies))
@@ -388,9 +440,12 @@ def test_detail_is_lit_and_shared_out_as_dnet_did(monkeypatch: pytest.MonkeyPatc
         composed.append(shares)
         return compose(self, made, copies, shares)
 
-    def spy_detail(latents: torch.Tensor, features: DeepFeatures, references: References) -> torch.Tensor:
-        lit = plain_detail(latents, features, references)
-        detailed.append((features, lit - plain_detail(latents, replace(features, tones=None), references)))
+    def spy_detail(
+        latents: torch.Tensor, features: DeepFeatures, references: References, places: torch.Tensor | None
+    ) -> torch.Tensor:
+        lit = plain_detail(latents, features, references, places)
+        unlit = plain_detail(latents, replace(features, tones=None), references, places)
+        detailed.append((features, lit - unlit))
         return lit
 
     monkeypatch.setattr(ReferenceCopy, "compose", spy_compose)

@@ -8,6 +8,8 @@ Burt and Adelson's (1983).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -16,6 +18,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from durian.models.positions import near_features
 from durian.models.reference_copy import Found
 from durian.models.resizing import enlarge, spread
 
@@ -42,6 +45,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         channels: width of its convolutions.
         strength: how much of what was learned counts: 0 is what it begins with. A critic asks for more than
             one may want, and this is chosen afterwards.
+        eye_strength: of the eyes at least so much, which are looked at first; None as elsewhere.
         agree: by how many pixels of the smaller frame at most the places of DNet's heads are drawn together
             before copies are fetched (`Found.agreed`); 0 leaves them as they are.
     """
@@ -57,6 +61,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         channels: int = 32,
         strength: float = 1.0,
         agree: float = 0.0,
+        eye_strength: float | None = None,
     ):
         super().__init__()
         seen = (heads + 1) + 4 * heads + 3
@@ -84,6 +89,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         latents: Float[Tensor, "N c h w"],
         copies: Float[Tensor, "N heads 4 H W"],
         shares: Float[Tensor, "N heads+1 h4 w4"],
+        places: Float[Tensor, "N g g 2"] | None = None,
     ) -> Float[Tensor, "N c H4 W4"]:
         """
         Args:
@@ -92,6 +98,7 @@ class DetailNet(ModelMixin, ConfigMixin):
                 and last how much of them there is.
             shares: logarithms of what each pixel takes from each head, and last from none, as DNet used
                 them, at the smaller size.
+            places: face coordinates of the frames, for `eye_strength`.
 
         Returns:
             Pixel latents of the larger frames.
@@ -104,7 +111,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         small = F.avg_pool2d(change.flatten(1, 2), scale)
         amount = F.avg_pool2d(copies[:, :, -1], scale)
         hidden = F.silu(self.conv_in(torch.cat([shares.clamp(min=-8) / 4, small, amount, frame], 1)))
-        learned = self.config["strength"] * self.conv_out(F.silu(self.conv_mid(hidden)))
+        learned = self._strength(places, shares.shape[2:]) * self.conv_out(F.silu(self.conv_mid(hidden)))
         logits, pixels = learned.split([self.bands * (heads + 1), 3 * scale**2], 1)
         finest, texture, coarse = _band_shares(shares, logits.unflatten(1, (self.bands, heads + 1)))
 
@@ -117,6 +124,16 @@ class DetailNet(ModelMixin, ConfigMixin):
         finest = spread(finest, base.shape[2:])
         added = enlarge(rest, scale) + (finest[:, :, None] * change).sum(1)
         return F.pixel_unshuffle(base + added + _CALM * F.pixel_shuffle(pixels, scale), factor)
+
+    def _strength(
+        self, places: Float[Tensor, "N g g 2"] | None, size: Sequence[int]
+    ) -> float | Float[Tensor, "N 1 h4 w4"]:
+        """How much of what was learned counts, where it is not the same everywhere for each pixel."""
+        strength, eyes = self.config["strength"], self.config["eye_strength"]
+        if places is None or eyes is None or eyes <= strength:
+            return strength
+        near = near_features(places.permute(0, 3, 1, 2), mouth=False)[:, None]
+        return strength + (eyes - strength) * spread(near, size)
 
 
 def _band_shares(

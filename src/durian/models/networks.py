@@ -142,15 +142,22 @@ class Networks(nn.Module):
         level = next(i for i, pair in enumerate(pairs) if any("CrossAttn" in name for name in pair))
         return latent_size // 2**level
 
+    def frame_places(
+        self, keypoint_images: Float[Tensor, "F 3 H W"], canonical: Float[Tensor, "F g g 2"] | None
+    ) -> Float[Tensor, "F g g 2"] | None:
+        """Face coordinates of the frames: read off the keypoint images where there is a reader, else
+        `canonical`, which comes from the landmarks."""
+        if self.position_reader is None:
+            return canonical
+        exact = next(self.position_reader.parameters()).dtype
+        return self.position_reader(keypoint_images.to(exact))
+
     def frame_positions(
         self, keypoint_images: Float[Tensor, "F 3 H W"], canonical: Float[Tensor, "F g g 2"] | None
     ) -> dict[int, Float[Tensor, "F N P"]]:
-        """Encoded positions of the frames' tokens: read off the keypoint images where there is a reader,
-        else `canonical`, which comes from the landmarks; empty where the option is off."""
-        if self.position_reader is not None:
-            exact = next(self.position_reader.parameters()).dtype
-            canonical = self.position_reader(keypoint_images.to(exact))
-        return {} if canonical is None else self.denoising_unet.encode_positions(canonical)
+        """Encoded positions of the frames' tokens, by their number; empty where the option is off."""
+        places = self.frame_places(keypoint_images, canonical)
+        return {} if places is None else self.denoising_unet.encode_positions(places)
 
     def encode_reference(
         self,
@@ -313,7 +320,11 @@ class Networks(nn.Module):
         )
 
     def detail(
-        self, latents: Float[Tensor, "B c F h w"], features: DeepFeatures, references: References
+        self,
+        latents: Float[Tensor, "B c F h w"],
+        features: DeepFeatures,
+        references: References,
+        places: Float[Tensor, "BF g g 2"] | None = None,
     ) -> Float[Tensor, "B c F kh kw"]:
         """Frames at `detail_scale` times their size.
 
@@ -321,6 +332,7 @@ class Networks(nn.Module):
             latents: clean.
             features: what the last call of `predict` for these frames has left.
             references: as in that call; encoded with `fine`.
+            places: face coordinates of the frames (`frame_places`), for `DetailNet`'s `eye_strength`.
 
         Raises:
             ValueError: they were encoded without.
@@ -336,7 +348,7 @@ class Networks(nn.Module):
         ]
         copies = relight(references.blend(fetched), features.tones)
         flat = latents.transpose(1, 2).flatten(0, 1).to(copies)
-        larger = self.detail_net(flat, copies, features.shares)
+        larger = self.detail_net(flat, copies, features.shares, places)
         return larger.unflatten(0, (len(latents), -1)).transpose(1, 2).to(latents)
 
 

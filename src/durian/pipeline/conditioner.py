@@ -33,12 +33,14 @@ class FrameConditions:
         positions: encoded positions by number of tokens; empty where the option is off.
         guidance: aligned guidance, None without.
         alpha: of interpolation.
+        places: face coordinates; None where the option is off.
     """
 
     features: Float[Tensor, "1 C h w"]
     positions: Mapping[int, Float[Tensor, "1 N P"]]
     guidance: Float[Tensor, "1 G h w"] | None
     alpha: float
+    places: Float[Tensor, "1 g g 2"] | None = None
 
 
 FrameDeep = Mapping[str, DeepFeatures]
@@ -177,7 +179,8 @@ class Conditioner:
         canonical = guidance = None
         if config["position_frequencies"] and networks.position_reader is None:
             canonical = position_tensor(keypoints, self._size, self._grid, self.device)
-        positions = networks.frame_positions(drawn, canonical)
+        read = networks.frame_places(drawn, canonical)
+        positions = {} if read is None else networks.denoising_unet.encode_positions(read)
         if config["guidance_channels"]:
             warped = aligned_guidance(self._portrait, self._attributes.values(), keypoints, self._latent_size)
             guidance = torch.from_numpy(warped).to(self.device, self.dtype).split(1)
@@ -189,6 +192,7 @@ class Conditioner:
                 {count: place[index] for count, place in places.items()},
                 None if guidance is None else guidance[index],
                 alpha,
+                None if read is None else read[index : index + 1],
             )
 
     def predict(
@@ -241,11 +245,11 @@ class Conditioner:
         return result, deep_features
 
     def detail(
-        self, latents: Float[Tensor, "1 c 1 h w"], deep: FrameDeep, alpha: float
+        self, latents: Float[Tensor, "1 c 1 h w"], deep: FrameDeep, frame: FrameConditions
     ) -> Float[Tensor, "1 c 1 kh kw"]:
         """A clean frame at the results' size; `deep` is what its last call has left."""
-        references, _ = _interpolated(self._full, torch.tensor([alpha], device=self.device))
-        return self._networks.detail(latents, deep[self._full.name], references)
+        references, _ = _interpolated(self._full, torch.tensor([frame.alpha], device=self.device))
+        return self._networks.detail(latents, deep[self._full.name], references, frame.places)
 
 
 def _window(deep: Sequence[FrameDeep], row: str) -> DeepFeatures | None:

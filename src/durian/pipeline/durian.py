@@ -464,7 +464,7 @@ class DurianPipeline:
             if not larger:
                 return frame.latents
             assert frame.deep is not None
-            return conditioner.detail(frame.latents, frame.deep, frame.conditions.alpha)
+            return conditioner.detail(frame.latents, frame.deep, frame.conditions)
 
         for ready in made:
             yield map(finished, ready)

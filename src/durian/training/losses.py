@@ -10,10 +10,6 @@ from torch import Tensor
 from durian.models.reference_copy import Found
 from durian.training.true_motion import TrueMotion
 
-# Middles of the eyes and of the mouth in face coordinates, and their spreads.
-_FEATURES = ((-0.32, 0.0), (0.32, 0.0), (0.0, 0.72))
-_SPREADS = ((0.2, 0.12), (0.2, 0.12), (0.3, 0.18))
-
 _UNUSED = 0.03  # of a copy that nothing is taken from, so that it may come to be of use
 
 
@@ -151,17 +147,3 @@ def match_error(
     used = F.adaptive_avg_pool2d(shares[:, :-1].exp(), side)[:, :, None] + _UNUSED
     weight = (used * found.mass).detach() * matches[:, None, :, 2]
     return (weight * distance).sum((1, 2))
-
-
-def near_features(places: Float[Tensor, "B F 2 h w"], mouth: bool = True) -> Float[Tensor, "B F h w"]:
-    """1 in the middle of the eyes and, where it counts, of the mouth, falling off to 0.
-
-    They are a hundredth of a picture's pixels and say most of the expression and of the person.
-
-    Args:
-        places: face coordinates of each cell.
-    """
-    count = len(_FEATURES) if mouth else 2
-    middles, spreads = places.new_tensor(_FEATURES[:count]), places.new_tensor(_SPREADS[:count])
-    distance = (places[:, :, None] - middles[:, :, None, None]) / spreads[:, :, None, None]
-    return torch.exp(-distance.square().sum(3) / 2).amax(2)

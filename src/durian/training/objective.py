@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from durian.models.autoencoder import encode_latents, spatial_factor
 from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import Networks
+from durian.models.positions import near_features
 from durian.models.spatial_attention import References
 from durian.training.config import TrainConfig
 from durian.training.critic import PATCH, Critic, Pair, realism_error
@@ -24,7 +25,6 @@ from durian.training.losses import (
     grid_error,
     hue_error,
     match_error,
-    near_features,
     zigzag_error,
 )
 from durian.training.noise import Draws, draw

@@ -29,7 +29,8 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
     references = read_references(networks, batch)
     keypoints = batch["keypoints"].flatten(0, 1)
     features = networks.keypoint_guider(keypoints)
-    positions = networks.frame_positions(keypoints, batch["target_positions"].flatten(0, 1))
+    places = networks.frame_places(keypoints, batch["target_positions"].flatten(0, 1))
+    positions = {} if places is None else networks.denoising_unet.encode_positions(places)
     guidance = kept_guidance(batch["guidance"])
     count, frames = batch["targets"].shape[:2]
     shape = encode_latents(networks.vae, batch["targets"].flatten(0, 1)).unflatten(0, (count, frames))
@@ -59,7 +60,7 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
     )
     if scale > 1:
         assert left is not None  # there is at least one step
-        latents = networks.detail(latents, left, attended)
+        latents = networks.detail(latents, left, attended, places)
     images = decode_latents(networks.vae, latents.transpose(1, 2).flatten(0, 1))
     return images.unflatten(0, (count, frames))
 
