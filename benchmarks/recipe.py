@@ -25,9 +25,14 @@ from durian.work import available_cores
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 CLIPS = {
-    "takes": (1.0, ClipSettings(frames=12, takes=12, relit=3, unshaded=True, free_hats=0.3, free_forms=0.5)),
+    "takes": (
+        1.0,
+        ClipSettings(
+            frames=12, takes=12, relit=3, unshaded=True, free_hats=0.3, free_forms=0.5, donors=4, before=3
+        ),
+    ),
     "following": (0.16, ClipSettings(relit=3, unshaded=True)),
-    "large": (0.1, ClipSettings(size=256, takes=4, relit=3, unshaded=True)),
+    "large": (0.1, ClipSettings(size=256, takes=4, relit=3, unshaded=True, donors=3, before=2)),
 }
 """By name, for each person asked for how many there are, and of what kind."""
 
