@@ -152,6 +152,22 @@ def test_a_portrait_before_is_hidden_where_its_own_glasses_are(tmp_path: Path):
     assert found
 
 
+def test_pictures_before_of_other_frames_are_refused(tmp_path: Path):
+    (shard,) = write_clips(tmp_path, 1, dataclasses.replace(SMALL, before=1))
+    with tarfile.open(shard) as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar.getmembers()}
+    about = json.loads(members["000000.before.json"])
+    for odd in ({"frames": [2]}, {"kinds": ["wig"]}, {"kinds": about["kinds"] * 2}):
+        members["000000.before.json"] = json.dumps({**about, **odd}).encode()
+        with tarfile.open(shard, "w") as tar:
+            for name, data in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        with pytest.raises(DurianError, match="clip 000000: missing or unreadable member"):
+            list(read_clips(tmp_path))
+
+
 def test_takes_are_performances_of_the_same_person(tmp_path: Path):
     settings = dataclasses.replace(SMALL, frames=5, takes=2, relit=5)
     write_clips(tmp_path, 1, settings)

@@ -137,7 +137,7 @@ def _decode(sample: dict[str, bytes]) -> Clip:
             raise ValueError(f"take.npy has shape {take.shape} for {len(clip.frames)} frames")
         person = json.loads(sample.get("person.json", b"{}")).get("attributes", {})
         styles = {key: person[key]["style"] for key in ATTRIBUTE_LABELS if person.get(key)}
-    except (KeyError, ValueError, AttributeError, TypeError) as error:
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise DurianError(f"clip {name}: missing or unreadable member ({error})") from error
     return replace(
         clip, styles=styles, relit=relit, take=take, unshaded=unshaded, donors=donors, before=before
@@ -160,7 +160,7 @@ def _before(sample: dict[str, bytes], name: str, after: Clip) -> dict[str, Clip]
     clip = _frames(sample, f"{name}.before", "before", "before.npy", "before")
     kinds, frames = _kinds(about, clip), np.array(about["frames"])
     parts = {}
-    for kind in set(kinds):
+    for kind in set(kinds) & after.masks.keys():  # what no frame shows is nobody's attribute
         chosen = np.flatnonzero(kinds == kind)
         single = [_part(clip, kind, np.arange(len(kinds)) == i) for i in chosen]
         if kind == "glasses":  # each of its own
