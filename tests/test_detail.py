@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -554,6 +555,16 @@ def test_training_detail_changes_it_alone_and_exports_a_larger_model(large_shard
     again = load_config(write_config(large_shard, **DETAIL, init_from=str(made)))
     kept = build_networks(again).detail_net.state_dict()
     assert all(torch.equal(kept[name], weights[name].float()) for name in weights)
+    # While it trains all of what it learns counts, however little has been chosen to.
+    chosen = json.loads((made / "detail_net" / "config.json").read_text())
+    (made / "detail_net" / "config.json").write_text(
+        json.dumps({**chosen, "strength": 0.1, "eye_strength": 0.5})
+    )
+    for trained, strengths in ((DETAIL, (1.0, None)), ({}, (0.1, 0.5))):
+        net = build_networks(
+            load_config(write_config(large_shard, **trained, init_from=str(made)))
+        ).detail_net
+        assert (net.config["strength"], net.config["eye_strength"]) == strengths
 
 
 def test_other_runs_leave_the_detail_as_it_is(clips, tmp_path: Path, tiny_mini):

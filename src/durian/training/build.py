@@ -65,14 +65,19 @@ def build_networks(config: TrainConfig) -> Networks:
 def with_detail(networks: Networks, config: TrainConfig) -> Networks:
     """The same networks, with a `DetailNet` where the configuration trains one and there is none yet.
 
+    All that it has learned counts while it trains: how much of it is to count is chosen afterwards.
+
     Raises:
         DurianError: there can be none.
     """
-    if config.trained == "detail" and networks.detail_net is None:
+    if config.trained != "detail":
+        return networks
+    if networks.detail_net is None:
         try:
             networks.detail_net = config.shape().build_detail(networks)
         except ValueError as error:
             raise DurianError(f"trained: detail: {error}") from error
+    networks.detail_net.register_to_config(strength=1.0, eye_strength=None)
     return networks
 
 
