@@ -147,10 +147,10 @@ def _decode(sample: dict[str, bytes]) -> Clip:
 def _donors(sample: dict[str, bytes], name: str, clear: bool) -> dict[str, Clip]:
     if "donor.json" not in sample:
         return {}
-    clip = _frames(sample, f"{name}.donor", "donor", "donor.npy", "donor")
-    kinds = _kinds(json.loads(sample["donor.json"]), clip)
     # Whose lenses are clear is known of what they share with the clip's person, and that alone is asked for.
-    return {kind: _part(_seen_through(clip, clear), kind, kinds == kind) for kind in set(kinds)}
+    clip = _seen_through(_frames(sample, f"{name}.donor", "donor", "donor.npy", "donor"), clear)
+    kinds = _kinds(json.loads(sample["donor.json"]), clip)
+    return {kind: _part(clip, kind, np.flatnonzero(kinds == kind)) for kind in set(kinds)}
 
 
 def _before(sample: dict[str, bytes], name: str, after: Clip) -> dict[str, Clip]:
@@ -162,11 +162,11 @@ def _before(sample: dict[str, bytes], name: str, after: Clip) -> dict[str, Clip]
     parts = {}
     for kind in set(kinds) & after.masks.keys():  # what no frame shows is nobody's attribute
         chosen = np.flatnonzero(kinds == kind)
-        single = [_part(clip, kind, np.arange(len(kinds)) == i) for i in chosen]
-        if kind == "glasses":  # each of its own
-            single = [_seen_through(each, _are_clear(each)) for each in single]
-        was = np.concatenate([each.masks[kind] for each in single])
-        part = _part(clip, kind, kinds == kind)
+        part = _part(clip, kind, chosen)
+        was = part.masks[kind]
+        if kind == "glasses":  # each picture shows its own
+            each = [_part(clip, kind, chosen[i : i + 1]) for i in range(len(chosen))]
+            was = np.concatenate([_seen_through(one, _are_clear(one)).masks[kind] for one in each])
         parts[kind] = replace(part, masks={kind: was | after.masks[kind][frames[chosen]]}, lenses=None)
     return parts
 
@@ -178,7 +178,7 @@ def _kinds(about: dict, clip: Clip) -> np.ndarray:
     return kinds
 
 
-def _part(clip: Clip, kind: str, chosen: Bool[np.ndarray, " F"]) -> Clip:
+def _part(clip: Clip, kind: str, chosen: Int[np.ndarray, " P"]) -> Clip:
     """Some of the frames, with one attribute's masks; nowhere where it is not worn."""
     mask = clip.masks.get(kind, np.zeros(clip.frames.shape[:3], bool))
     lenses = None if clip.lenses is None else clip.lenses[chosen]
