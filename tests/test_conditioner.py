@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from durian.pipeline.conditioner import Conditioner
+from durian.pipeline.conditioner import Conditioner, Guidance
 from durian.pipeline.conditioning import draw_all
 from tiny import tiny_inputs, tiny_networks
 
 FRAMES = 6  # more than are read at once
+ROWS = ((1.0, 1.0), (1.0, 0.0), (0.0, 0.0))  # scales with which one prediction is the result
 
 
 @torch.no_grad()
@@ -38,3 +39,33 @@ def test_frames_read_together_are_those_read_one_by_one(options: dict[str, Any],
             assert torch.equal(frame.guidance, alone.guidance)
     assert not torch.allclose(together[0].features, together[-1].features)
     assert not torch.allclose(together[0].positions[64], together[-1].positions[64])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("scales", "calls"),
+    [((1.5, 1.5), 2), ((1.0, 3.0), 2), ((1.5, 2.0), 3), ((0.0, 0.0), 2), ((1.0, 0.0), 2), ((0.5, 0.0), 3)],
+)
+def test_guidance_computes_no_row_that_it_multiplies_by_nothing(scales: tuple[float, float], calls: int):
+    inputs, networks = tiny_inputs(2), tiny_networks()
+    told: list[object] = []
+
+    def predict(*args: Any) -> Any:
+        told.append(args)
+        return networks.predict(*args)
+
+    conditioner = Conditioner(networks, 32, inputs.portrait, inputs.attributes, predict=predict)
+    frames = list(conditioner.frames(inputs.keypoints, draw_all(inputs.keypoints, 32), [1.0, 1.0]))
+    latents = torch.randn(1, 48, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def predicted(*scales: float) -> torch.Tensor:
+        return conditioner.predict(latents, torch.tensor(700), frames, Guidance(*scales), True)[0]
+
+    full, portrait, nothing = (predicted(*each) for each in ROWS)
+    told.clear()
+    made = predicted(*scales)
+    assert len(told) == calls
+    person, worn = scales
+    expected = nothing + person * (portrait - nothing) + worn * (full - portrait)
+    torch.testing.assert_close(made, expected, atol=1e-4, rtol=1e-4)
+    assert (full - portrait).abs().max() > 1e-3 < (portrait - nothing).abs().max()

@@ -72,6 +72,14 @@ class Guidance:
         """Whether guidance is asked for where this part of the schedule is done."""
         return (self.portrait != 1 or self.attribute != 1) and self.interval[0] <= done < self.interval[1]
 
+    def weights(self) -> tuple[float, float, float]:
+        """What the predictions under all references, the portrait alone and no reference are multiplied by.
+
+        e(∅) + s_port (e(port) - e(∅)) + s_attr (e(port, attr) - e(port)), gathered by prediction: where both
+        scales are equal, the portrait alone has no part in it.
+        """
+        return self.attribute, self.portrait - self.attribute, 1 - self.portrait
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -206,10 +214,10 @@ class Conditioner:
     ) -> tuple[Float[Tensor, "1 c F h w"], Sequence[FrameDeep]]:
         """The prediction for a window, guided or not, and the deep features that it was made with.
 
-        e(∅) + s_port (e(port) - e(∅)) + s_attr (e(port, attr) - e(port)); what is multiplied by 0 is not
-        computed. The rows run one after the other, each with its own references: in one batch, those with
-        fewer references would have to attend to hidden tokens. Of deep features that are given, those of the
-        same row are reused; a row that has none is computed in full.
+        What guidance multiplies by 0 is not computed, but for the row with all references, whose places
+        `detail` goes by. The rows run one after the other, each with its own references: in one batch, those
+        with fewer references would have to attend to hidden tokens. Of deep features that are given, those of
+        the same row are reused; a row that has none is computed in full.
         """
         features = torch.cat([frame.features for frame in frames])
         positions = {
@@ -238,10 +246,11 @@ class Conditioner:
         full = row(self._full)
         if not guided:
             return full, deep_features
-        portrait = row(self._alone)
-        result = portrait + guidance.attribute * (full - portrait)
-        if guidance.portrait != 1:
-            result = result + (guidance.portrait - 1) * (portrait - row(self._nobody))
+        whole, *less = guidance.weights()
+        result = whole * full
+        for weight, other in zip(less, (self._alone, self._nobody), strict=True):
+            if weight:
+                result = result + weight * row(other)
         return result, deep_features
 
     def detail(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from durian.models.denoising_unet import DenoisingUNet
 from durian.models.networks import Networks
+from durian.pipeline.conditioner import Guidance
 from durian.training.config import DistillationConfig, TrainConfig
 from durian.training.noise import draw
 from durian.training.objective import Batch, ReconstructionObjective
@@ -114,8 +115,7 @@ class DistillationObjective(ReconstructionObjective):
         if not self.settings.guided:
             return predict(keep_portrait, keep_attribute)
         shown = torch.ones(len(noisy), dtype=torch.bool, device=noisy.device)
-        full, portrait = predict(shown, shown), predict(shown, ~shown)
-        result = portrait + self.settings.attribute_scale * (full - portrait)
-        if self.settings.portrait_scale != 1:
-            result = result + (self.settings.portrait_scale - 1) * (portrait - predict(~shown, ~shown))
-        return result
+        rows = ((shown, shown), (shown, ~shown), (~shown, ~shown))
+        guidance = Guidance(self.settings.portrait_scale, self.settings.attribute_scale)
+        weights = zip(guidance.weights(), rows, strict=True)
+        return sum((weight * predict(*keep) for weight, keep in weights if weight), torch.zeros_like(noisy))
