@@ -202,7 +202,7 @@ def compare(
     model: Model,
     frames: int,
     steps: int,
-    scale: float,
+    scales: tuple[float, float],
     cache_interval: int,
     rounds: int,
     device: str,
@@ -223,8 +223,8 @@ def compare(
     other = Yardstick(pipeline)
     options = AnimationOptions(
         num_inference_steps=steps,
-        portrait_scale=scale,
-        attribute_scale=scale,
+        portrait_scale=scales[0],
+        attribute_scale=scales[1],
         cache_interval=cache_interval,
     )
 
@@ -232,7 +232,7 @@ def compare(
         return result.animate(asked, **options)
 
     def theirs() -> Any:
-        return other.decode(other.latents(inputs, steps, (scale, scale)))
+        return other.decode(other.latents(inputs, steps, scales))
 
     def latents() -> Tensor:
         made = pipeline.latents_iter(inputs.portrait, inputs.attributes, inputs.keypoints, **options)
@@ -242,7 +242,7 @@ def compare(
         ours_latents = latents()
     flops = counter.get_total_flops()
     with FlopCounterMode(display=False) as counter:
-        wanted = other.latents(inputs, steps, (scale, scale))
+        wanted = other.latents(inputs, steps, scales)
     mine, peers = Measured([], [], flops=flops), Measured([], [], flops=counter.get_total_flops())
     mine.memory, peers.memory = measure_memory(ours, device), measure_memory(theirs, device)
     if compile or openvino:
@@ -273,7 +273,7 @@ def compare(
     return (
         ", ".join([model, *(name for name, on in kinds.items() if on)]),
         str(steps),
-        f"{scale:g}",
+        " ".join(f"{each:g}" for each in dict.fromkeys(scales)),
         f"{difference:.1e}",
         f"{_ratio(peers.cpu, mine.cpu):.2f}",
         f"{_ratio(peers.wall, mine.wall):.2f}",
@@ -304,7 +304,8 @@ def main(
     models: Annotated[list[Model], typer.Argument()],
     frames: int = 8,
     steps: int = 1,
-    scale: Annotated[list[float] | None, typer.Option(help="Of both references; repeat.")] = None,
+    scale: Annotated[list[float] | None, typer.Option(help="Of guidance; repeat.")] = None,
+    attribute_scale: Annotated[float | None, typer.Option(help="Of the attributes, if another.")] = None,
     cache_interval: Annotated[int, typer.Option(help="Above 1, frames differ.")] = 1,
     rounds: int = 3,
     device: str = "cpu",
@@ -324,7 +325,8 @@ def main(
     table = Table(*columns, *own, title="yardstick ÷ durian, then durian", title_justify="left")
     for model in models:
         for each in scale or [1.0, 1.5]:
-            options = (steps, each, cache_interval, rounds, device, kind, compile, openvino, detail, split)
+            scales = (each, each if attribute_scale is None else attribute_scale)
+            options = (steps, scales, cache_interval, rounds, device, kind, compile, openvino, detail, split)
             row = compare(model, frames, *options)
             print(*row, sep="\t", file=sys.stderr, flush=True)
             table.add_row(*row)

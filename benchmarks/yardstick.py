@@ -2,9 +2,9 @@
 
 Written from its description (Animate Anyone, Champ and what follows them), not from their code. The
 ReferenceNets run once and leave a bank of hidden states; keys and values are projected from it again in
-every call of DNet, for every frame, beside the frame's own; all guidance rows are one batch in which every
-row attends to everything, and the rows that are to know less are then done again; all latents of the
-video are held, and decoded at once. It makes the frames that `DurianPipeline` makes.
+every call of DNet, for every frame, beside the frame's own; all guidance rows (two for one scale, three for
+two) are one batch in which every row attends to everything, and the rows that are to know less are then done
+again; all latents of the video are held, and decoded at once. It makes the frames of `DurianPipeline`.
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ class Yardstick:
         networks, guided = self.networks, scales != (1.0, 1.0)
         references = {"portrait": inputs.portrait, **inputs.attributes}
         embeddings = self._read(references)
-        self.bank.known[:] = [len(references), 1, 0] if guided else [len(references)]
+        portrait_alone = [1] if scales[0] != scales[1] else []
+        self.bank.known[:] = [len(references), *portrait_alone, 0] if guided else [len(references)]
         rows = len(self.bank.known)
         embedding = torch.cat([embeddings] + [torch.zeros_like(embeddings)] * (rows - 1))
 
@@ -186,8 +187,10 @@ class Yardstick:
                 )
                 predicted = predicted.to(latents)
                 if guided:
-                    full, portrait, none = predicted.chunk(3)
-                    predicted = none + scales[0] * (portrait - none) + scales[1] * (full - portrait)
+                    full, *portrait, none = predicted.chunk(rows)
+                    predicted = none + scales[1] * (full - none)
+                    if portrait:
+                        predicted = predicted + (scales[0] - scales[1]) * (portrait[0] - none)
                 fade = min(windows.fade, done)
                 first = done - fade
                 for frame in range(first, stop):
