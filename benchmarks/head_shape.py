@@ -1,12 +1,15 @@
 """How well face and body coordinates say what is where in another frame, and which rough head says it best.
 
-    uv run durian synth clips --out CLIPS --clips 150 --frames 12 --takes 12 --relit 3 --seed 21 --surface
+    uv run durian synth clips --out CLIPS --clips 150 --frames 12 --takes 12 --relit 3 --seed 21 \
+        --surface --donors 2
     uv run python benchmarks/head_shape.py CLIPS [--pairs 4] [--fit] [--unseen 100]
 
 For pairs of frames of a clip: how far apart, in cells of `mini`'s 32×32 grid, the coordinates are that the
 two frames give to the same point of the person. With `--fit` the shape with which they would be nearest, and
 with `--unseen` what either shape is worth on so many people whose attributes are of styles that clips never
-show.
+show. Points that both frames show lie on the front of things. What else coordinates are for is where things
+end, so it is measured too how much an attribute's outline, moved by coordinates alone to another frame or, of
+clips with donors, to another person, overlaps with the one that is there.
 """
 
 from __future__ import annotations
@@ -56,6 +59,7 @@ def main(
         shapes.append(fitted(joined(rows)))
         console.print(f"fitted shape: {[round(float(x), 2) for x in shapes[1]]}")
     compare(rows, shapes)
+    outlines(clips, shapes, rng)
     if unseen:
         console.print(f"{unseen} people in unseen styles:")
         compare(measure(list(unseen_clips(unseen)), pairs, rng, "people"), shapes)
@@ -76,6 +80,43 @@ def unseen_clips(count: int, frames: int = 4) -> Iterator[Clip]:
             {n: np.stack([p.visible[n] > 0.5 for p in pictures]) for n in model.attributes if n in WORN},
             surface=np.stack([encode_surface(picture.surface) for picture in pictures]),
         )
+
+
+def outlines(clips: Path, shapes: list[HeadShape], rng: np.random.Generator) -> None:
+    """Print how much outlines that coordinates move overlap with true ones, by each shape."""
+    overlaps: dict[str, list[list[float]]] = {}
+    for clip in read_clips(clips):
+        for name in WORN:
+            if name not in clip.masks or (name == "hair" and "hat" in clip.masks):  # which hides most of it
+                continue
+            one, another = rng.choice(len(clip.frames), 2, replace=False)
+            sources = {"in one person": (clip, another)}
+            if name in clip.donors:
+                sources["between people"] = clip.donors[name], rng.integers(len(clip.donors[name].frames))
+            for kind, (source, frame) in sources.items():
+                row = [overlap(clip, one, source, frame, name, shape) for shape in shapes]
+                overlaps.setdefault(f"{name} {kind}", []).append(row)
+    console.print("overlap of outlines moved by coordinates alone:")
+    for name, each in sorted(overlaps.items()):
+        means = ", ".join(f"{mean:.2f}" for mean in np.nanmean(each, 0))
+        console.print(f"  {name}: {means} of {len(each)} pairs")
+
+
+def overlap(clip: Clip, frame: int, source: Clip, shown: int, name: str, shape: HeadShape) -> float:
+    """Intersection over union of an attribute in a frame and, brought there, in a frame of a source."""
+    size, fine = clip.frames.shape[1], 2 * GRID
+    here = canonical_positions(clip.landmarks[frame], size, GRID, shape=shape)
+    there = canonical_positions(source.landmarks[shown], size, fine, shape=shape)
+    nearest = torch.cdist(*(torch.from_numpy(grid).flatten(0, 1) for grid in (here, there))).argmin(1)
+    moved = cells_of(source.outline(name, shown), fine).ravel()[nearest.numpy()]
+    wanted = cells_of(clip.outline(name, frame), GRID).ravel()
+    return float((moved & wanted).sum() / max(1, (moved | wanted).sum()))
+
+
+def cells_of(mask: np.ndarray, grid: int) -> np.ndarray:
+    """A mask at the middles of a grid's cells."""
+    step = len(mask) // grid
+    return mask[step // 2 :: step, step // 2 :: step]
 
 
 def joined(rows: dict[str, list[np.ndarray]]) -> Tensor:
@@ -177,7 +218,7 @@ def fitted(rows: Tensor, steps: int = 500, far: float = HEAD_SHAPE.far) -> HeadS
         optimizer.zero_grad()
         distance(some, HeadShape(far, *free)).clamp(max=6).mean().backward()
         optimizer.step()
-    return HeadShape(far, *free.detach())
+    return HeadShape(far, *free.tolist())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from durian.portrait.head_shape import MAX_TILT, undo_parallax
+from durian.portrait.head_shape import HEAD_SHAPE, MAX_TILT, HeadShape, undo_parallax
 
 # A spread of the face mesh that is stable under MediaPipe's noise: brows, eyes, nose, lips, jaw, cheeks.
 ANCHORS = (
@@ -100,7 +100,11 @@ def warp_image(
 
 
 def canonical_positions(
-    landmarks: Float[np.ndarray, "478 C"], size: int, grid: int, sigma: float = 0.18
+    landmarks: Float[np.ndarray, "478 C"],
+    size: int,
+    grid: int,
+    sigma: float = 0.18,
+    shape: HeadShape = HEAD_SHAPE,
 ) -> Float[np.ndarray, "grid grid 2"]:
     """Where each cell of an image lies in face coordinates.
 
@@ -115,6 +119,7 @@ def canonical_positions(
         size: side of the image in pixels.
         grid: cells a side.
         sigma: width of a landmark's influence, in distances between the outer eye corners.
+        shape: of the head; networks want the one that they were trained with.
 
     Returns:
         x, y of the centre of each cell, in units of the distance between the outer eye corners.
@@ -127,7 +132,7 @@ def canonical_positions(
     template = face_template()[list(ANCHORS)].astype(np.float64)
     scale, rotation, shift = fit_similarity(template, anchors)
     face, seen = (
-        _face_coordinates(place, scale * rotation[:2], shift[:2]) for place in (points, anchors[:, :2])
+        _face_coordinates(place, scale * rotation[:2], shift[:2], shape) for place in (points, anchors[:, :2])
     )
     # |a - b|² = |a|² + |b|² - 2ab: a product of matrices in place of a difference for each pair
     squared = (face**2).sum(1)[:, None] + (seen**2).sum(1) - 2 * face @ seen.T
@@ -137,10 +142,13 @@ def canonical_positions(
 
 
 def _face_coordinates(
-    places: Float[np.ndarray, "N 2"], projection: Float[np.ndarray, "2 3"], shift: Float[np.ndarray, " 2"]
+    places: Float[np.ndarray, "N 2"],
+    projection: Float[np.ndarray, "2 3"],
+    shift: Float[np.ndarray, " 2"],
+    shape: HeadShape,
 ) -> Float[np.ndarray, "N 2"]:
     """Where on a head, seen by a weak perspective, each place of the image lies."""
     inverse = np.linalg.inv(projection[:, :2])
     flat, tilt = (places - shift) @ inverse.T, inverse @ projection[:, 2]
     tilt *= min(1.0, MAX_TILT / max(float(np.linalg.norm(tilt)), 1e-9))
-    return np.stack(undo_parallax(flat[:, 0], flat[:, 1], *tilt), -1)
+    return np.stack(undo_parallax(flat[:, 0], flat[:, 1], *tilt, shape=shape), -1)
