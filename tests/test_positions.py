@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -36,13 +37,14 @@ def test_parallax_is_undone(tilt: float, angle: float, x: float, y: float) -> No
     np.testing.assert_allclose(found, (x, y), atol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [HEAD_SHAPE, HEAD_SHAPE._replace(height=2.0)])
 @given(turn=TURNS)
 @settings(max_examples=30, deadline=None)
-def test_hair_keeps_its_face_coordinates_when_the_head_turns(turn) -> None:
+def test_hair_keeps_its_face_coordinates_when_the_head_turns(shape, turn) -> None:
     scale, pivot = 35.0, (64.0, 60.0)
-    positions = canonical_positions(seen(face_template(), turn, scale, pivot), 128, 128)
+    positions = canonical_positions(seen(face_template(), turn, scale, pivot), 128, 128, shape=shape)
     x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(-1.2, 1.2, 13), np.linspace(-0.8, 1.6, 13)))
-    places = seen(np.stack([x, y, head_depth(x, y)], 1), turn, scale, pivot)
+    places = seen(np.stack([x, y, head_depth(x, y, shape)], 1), turn, scale, pivot)
     columns, rows = np.clip(places[:, :2], 0, 127).astype(int).T
     errors = np.linalg.norm(positions[rows, columns] - np.stack([x, y], 1), axis=1)
     # A cell of `mini`'s grid is 0.11 here; what a turned surface hides behind its edge is seen near by. In
