@@ -1,7 +1,7 @@
 """Products of DNet in eight bits, for processors that are quicker at them.
 
-Weights are rounded by output channel, inputs by layer, to 256 even levels over the range that they have in an
-animation of the packaged pictures. What rounds is in the graph; whoever runs it multiplies integers.
+Weights are rounded by output channel, inputs by layer over the range that they have in an animation of the
+packaged pictures. What rounds is in the graph; whoever runs it multiplies integers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from torch import Tensor, nn
 
 Ranges = Mapping[str, tuple[float, float]]
 """Least and greatest input by the name of the layer."""
+
+_WEIGHT_LEVELS = 63
+"""That weights use, of the 127 on each side of zero that OpenVINO wants. CPUs without instructions for such
+products (VNNI) add two of them up in 16 bits, into which 2 · 255 · 63 goes, and 2 · 255 · 127 does not."""
 
 _EXACT = ("conv_in", "conv_out", "time_embedding", "reference_copy")
 """Little work, at both ends, of times and of places, that rounding would spoil first."""
@@ -70,7 +74,7 @@ class _Rounded(nn.Module):
         self._scale = max((high - low) / 255, 1e-8)
         self._zero = round(-low / self._scale)
         rows = layer.weight.detach().flatten(1).abs().amax(1)
-        self.register_buffer("scales", (rows / 127).clamp_min(1e-8), persistent=False)
+        self.register_buffer("scales", (rows / _WEIGHT_LEVELS).clamp_min(1e-8), persistent=False)
         self.register_buffer("zeros", torch.zeros_like(rows, dtype=torch.int32), persistent=False)
 
     @property
