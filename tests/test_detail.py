@@ -597,6 +597,7 @@ def test_clips_of_dnets_size_are_refused(clips, tmp_path: Path, tiny_mini):
         ({"critic": None}, "critic: `trained: detail` needs one"),
         ({"networks": {"denoising_unet": {"copy_heads": 0}}}, "trained: detail is taken from copies"),
         ({"match_loss_weight": 0.1}, "match_loss_weight: `trained: detail` leaves"),
+        ({"paint_loss_weight": 0.5}, "paint_loss_weight: `trained: detail` leaves"),
         ({"reader_steps": 5}, "reader_steps: `trained: detail` leaves"),
     ],
 )

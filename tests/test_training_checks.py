@@ -33,6 +33,7 @@ def test_all_problems_are_named_at_once(tmp_path: Path, monkeypatch):
         colour_loss_weight=1.0,
         flicker_loss_weight=1.0,
         match_loss_weight=1.0,
+        paint_loss_weight=1.0,
         optimizer={"name": "adamw8bit"},
         data={
             "clips": tmp_path / "nowhere",
@@ -45,7 +46,7 @@ def test_all_problems_are_named_at_once(tmp_path: Path, monkeypatch):
     with pytest.raises(DurianError) as caught:
         check_config(config)
     keys = ["mixed_precision", "frozen_precision", "optimizer.name", "data.limit", "colour_loss_weight"]
-    keys += ["flicker_loss_weight", "flicker_loss_weight", "match_loss_weight"]
+    keys += ["flicker_loss_weight", "flicker_loss_weight", "match_loss_weight", "paint_loss_weight"]
     keys += ["data.clips", "data.mask_bank", "data.outpainted", "output", "init_from"]
     problems = str(caught.value).split("; ")
     assert [problem.split(":")[0] for problem in problems] == keys

@@ -49,8 +49,10 @@ class DeepFeatures:
         found: where it has, for each branch of the references.
         shares: logarithms of what each pixel takes of each head's copy, and last of DNet's own.
         tones: the light that copies were brought into, where the network has learned any.
+        painted: what DNet itself makes, under the copies, in calls of which gradients are wanted.
 
-    The last two no other call reuses: `DetailNet` takes them, and `found` as well.
+    The last three no other call reuses: `DetailNet` takes the first two, and `found` as well, and training
+    the last.
     """
 
     hidden: Float[Tensor, "BF C h w"]
@@ -58,6 +60,7 @@ class DeepFeatures:
     found: Sequence[Found] = ()
     shares: Float[Tensor, "BF heads+1 H W"] | None = None
     tones: Float[Tensor, "BF heads 2 colours h w"] | None = None
+    painted: Float[Tensor, "BF c h w"] | None = None
 
     def frame(self, index: int) -> DeepFeatures:
         """Those of one frame."""
@@ -349,7 +352,7 @@ class DenoisingUNet(UNetMotionModel):
             self._outer_layers()[-1], hidden=before_last, skip=first, temb=emb, num_frames=frames, told=told
         )
 
-        copies = lit = shares = tones = None
+        copies = lit = shares = tones = painted = None
         found: Sequence[Found] = ()
         if self.reference_copy is not None and references is not None:
             exact = self.reference_copy.to_q.weight.dtype
@@ -374,10 +377,11 @@ class DenoisingUNet(UNetMotionModel):
         if self.conv_linear is not None:
             out = out + self.conv_linear(hidden)
         if self.reference_copy is not None and lit is not None and shares is not None:
+            painted = out if torch.is_grad_enabled() else None
             shares = self._again(self.reference_copy.choose, made=out, copies=lit, shares=shares)
             out = self._again(self.reference_copy.compose, made=out, copies=lit, shares=shares)
         return out.unflatten(0, (batch, frames)).transpose(1, 2), DeepFeatures(
-            before_last, copies, found, shares, tones
+            before_last, copies, found, shares, tones, painted
         )
 
     def _deep_layers(self, hidden: Tensor, emb: Tensor, frames: int, told: dict[str, Any]) -> Tensor:

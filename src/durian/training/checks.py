@@ -99,10 +99,11 @@ def _options(config: TrainConfig) -> Iterator[str]:
             yield f"{key}: is for pixel latents and a prediction of the sample alone"
     if config.flicker_loss_weight and config.stage == 1:
         yield "flicker_loss_weight: the frames of stage 1 do not follow each other"
-    if config.match_loss_weight and not shape.denoising_unet.get("copy_heads"):
-        yield f"match_loss_weight: {config.preset} copies nothing from its references"
-    if config.match_loss_weight and config.distillation is not None:
-        yield "match_loss_weight: distillation compares clean samples alone"
+    for key in ("match_loss_weight", "paint_loss_weight"):
+        if getattr(config, key) and not shape.denoising_unet.get("copy_heads"):
+            yield f"{key}: {config.preset} copies nothing from its references"
+        if getattr(config, key) and config.distillation is not None:
+            yield f"{key}: distillation compares clean samples alone"
     if config.trained == "detail":
         yield from _detail_options(config)
     if config.critic is not None and not plain:
@@ -120,6 +121,8 @@ def _detail_options(config: TrainConfig) -> Iterator[str]:
         yield "distillation: trains DNet, and `trained: detail` leaves it as it is"
     if config.match_loss_weight:
         yield "match_loss_weight: `trained: detail` leaves the places of copies as they are"
+    if config.paint_loss_weight:
+        yield "paint_loss_weight: `trained: detail` leaves what DNet paints as it is"
     if config.reader_steps:
         yield "reader_steps: `trained: detail` leaves the reader as it is"
 

@@ -124,7 +124,8 @@ class TrainConfig(_Strict):
     to cell and of dither, to which a critic tempts, and `flicker_loss_weight` that of errors that
     change from frame to frame, in stage 2 (all for pixel latents and "sample" prediction only).
     `match_loss_weight` weighs how far from the true place copies are taken, of clips that know it
-    (`durian synth clips --surface`). `expression_loss_weight`
+    (`durian synth clips --surface`), and `paint_loss_weight` the error of what DNet itself paints under
+    the copies, which otherwise makes up for them. `expression_loss_weight`
     is added where eyes and mouth are. `position_loss_weight` weighs the error of the position reader,
     where the preset has one; `reader_steps` train it alone beforehand. `timestep_shift` draws more of the
     noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
@@ -175,6 +176,7 @@ class TrainConfig(_Strict):
     zigzag_loss_weight: float = Field(0.0, ge=0)
     flicker_loss_weight: float = Field(0.0, ge=0)
     match_loss_weight: float = Field(0.0, ge=0)
+    paint_loss_weight: float = Field(0.0, ge=0)
     expression_loss_weight: float = Field(0.0, ge=0)
     position_loss_weight: float = Field(1.0, ge=0)
     reader_steps: int = Field(0, ge=0)

@@ -94,6 +94,9 @@ class ReconstructionObjective(nn.Module):
         if self.config.match_loss_weight:
             missed = self._missed(made.features, batch)
             error = error + self.config.match_loss_weight * self._weighted(missed, batch, weight_sum)
+        if self.config.paint_loss_weight:
+            astray = self._painted_astray(made.features, made.target)
+            error = error + self.config.paint_loss_weight * self._weighted(astray, batch, weight_sum)
         error = error + self.config.position_loss_weight * made.misread
         return error + self._critique(made.prediction, made.target, batch)
 
@@ -185,6 +188,14 @@ class ReconstructionObjective(nn.Module):
         # (B, R, F, 3, h, w) → (BF, R, 3, h, w), of the references that this batch has
         matches = matches[:, : found.mass.shape[2]].transpose(1, 2).flatten(0, 1)
         return match_error(found, shares, matches).unflatten(0, batch["targets"].shape[:2])
+
+    def _painted_astray(
+        self, features: DeepFeatures, target: Float[Tensor, "B c F h w"]
+    ) -> Float[Tensor, "B F h w"]:
+        """Squared error of what DNet itself paints, whether or not copies hide it."""
+        assert features.painted is not None  # see `durian.training.checks`
+        painted = features.painted.float().unflatten(0, target.shape[:1] + target.shape[2:3])
+        return (painted - target.transpose(1, 2)).square().mean(2)
 
     def weight_sum(self, batch: Batch) -> Float[Tensor, ""]:
         """Sum of the weights of all places in a batch."""
