@@ -64,6 +64,7 @@ def test_the_term_is_the_weighted_squared_error_of_the_paint(tmp_path: Path, bat
     painted = made.features.painted.unflatten(0, (2, 2)).transpose(1, 2)
     wanted = (painted - made.target).square().mean(1)
     torch.testing.assert_close(objective._painted_astray(made.features, made.target), wanted)
+    assert not torch.allclose(painted, made.prediction, atol=0.1)  # which is what copies make of it
 
 
 def test_nothing_is_kept_where_no_gradient_is_wanted(tmp_path: Path, batch: dict) -> None:
