@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from durian.models import DetailNet
 from durian.models.positions import cell_centres, encode_positions, position_dim
 from durian.models.reference_copy import CopySource, Found, ReferenceCopy, relight
-from tiny import tiny_networks
 
 FREQUENCIES, GRID, FACTOR, CHANNELS = 4, 16, 4, 16
 
@@ -218,61 +217,6 @@ def test_what_is_chosen_is_what_is_seen(lit: ReferenceCopy) -> None:
     second = copies[:, 1, :-1]  # where there is none of it, what DNet makes: zeros
     composed = lit.compose(made, copies, lit.choose(made, copies, even))
     torch.testing.assert_close(F.pixel_shuffle(composed, FACTOR), second)
-
-
-def found_at(places: Tensor) -> Found:
-    """One head's, of one reference and one cell: (clips, frames) places along x, y is 0."""
-    flat = places.flatten()[:, None, None, None, None]
-    return Found(torch.ones_like(flat), torch.stack([flat, 0 * flat], 3))
-
-
-def along(found: Found, frames: int) -> Tensor:
-    return found.place[:, 0, 0, 0, 0, 0].unflatten(0, (-1, frames))
-
-
-@settings(max_examples=30)
-@given(st.floats(-0.5, 0.5), st.floats(-0.1, 0.1), st.floats(0.0, 0.02), st.integers(3, 8))
-def test_places_do_not_tremble_and_move_all_the_same(at: float, speed: float, jitter: float, frames: int):
-    time = torch.arange(frames, dtype=torch.float32)
-    steady = at + speed * time
-    places = torch.stack([steady, steady + jitter * (-1) ** time])
-    moved = along(found_at(places).steadied(frames, 0.05), frames)
-    torch.testing.assert_close(moved[0], steady)
-    torch.testing.assert_close(moved[1, 1:-1], steady[1:-1], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(moved[1, [0, -1]], places[1, [0, -1]])
-
-
-def test_what_jumps_is_kept_and_clips_are_apart():
-    places = torch.tensor([[0.0, 0.0, 0.4, 0.0, 0.0], [0.7, 0.7, 0.7, 0.7, 0.7]])
-    moved = along(found_at(places).steadied(5, 0.01), 5)
-    torch.testing.assert_close(moved, places + torch.tensor([[0, 0.01, -0.01, 0.01, 0], [0.0] * 5]))
-    for frames in (1, 2):
-        short = places[:, :frames]
-        torch.testing.assert_close(along(found_at(short).steadied(frames, 0.01), frames), short)
-
-
-def test_the_frames_of_a_clip_are_steadied_by_half_a_pixel_at_most(copy: ReferenceCopy) -> None:
-    reference = source(copy, picture())
-    trembling = torch.cat([positions(0.05 * (-1) ** frame) for frame in range(6)])
-    plain = copy.find(hidden(1).expand(6, -1, -1, -1), trembling, reference)
-    assert copy.steadied(plain, 6) is plain
-    copy.steady = True
-    steady = copy.steadied(plain, 6)
-    assert torch.equal(steady.mass, plain.mass)
-    moved = (steady.place - plain.place)[1:-1].abs() * (GRID * FACTOR / 2)
-    assert moved.max() <= 0.5 + 1e-4
-    assert moved[:, 0, 0, 0, 4:-4, 4:-4].min() > 0.4  # in x they tremble by more
-    torch.testing.assert_close(steady.place, plain.steadied(6, 1 / (GRID * FACTOR)).place)
-
-
-@pytest.mark.parametrize("temporal", [False, True])
-def test_only_frames_that_follow_each_other_are_steadied(temporal: bool) -> None:
-    copying = tiny_networks(temporal=temporal, copy_steady=True).denoising_unet.reference_copy
-    assert copying is not None
-    assert copying.steady == temporal
-    without = tiny_networks(copy_steady=False).denoising_unet.reference_copy
-    assert without is not None
-    assert not without.steady
 
 
 def two_heads(places: Tensor, masses: Tensor) -> Found:

@@ -365,7 +365,7 @@ class DenoisingUNet(UNetMotionModel):
             else:
                 copies, found = deep.copies, deep.found
             hidden, shares = self.reference_copy(hidden, copies)
-            tones = self.reference_copy.tones(hidden)
+            tones = self.reference_copy.tones(hidden, frames)
             lit = self._again(relight, copies=copies, tones=tones)
 
         if hidden.dtype != sample.dtype and not autocast_holds(hidden):
@@ -378,7 +378,9 @@ class DenoisingUNet(UNetMotionModel):
             out = out + self.conv_linear(hidden)
         if self.reference_copy is not None and lit is not None and shares is not None:
             painted = out if torch.is_grad_enabled() else None
+            out = self.reference_copy.steady_paint(out, frames)
             shares = self._again(self.reference_copy.choose, made=out, copies=lit, shares=shares)
+            shares = self.reference_copy.steady_shares(shares, frames)
             out = self._again(self.reference_copy.compose, made=out, copies=lit, shares=shares)
         return out.unflatten(0, (batch, frames)).transpose(1, 2), DeepFeatures(
             before_last, copies, found, shares, tones, painted

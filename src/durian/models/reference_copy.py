@@ -23,9 +23,13 @@ from torch import Tensor, nn
 from durian.models.position_kernel import init_position_kernel
 from durian.models.positions import IMAGE, KINDS, cell_centres, shift_positions
 from durian.models.resizing import spread
+from durian.models.steadying import steadied
 
 _CALM = 0.1
 """Layers that start at zero and end in pixels or places would take strides of what Adam calls small."""
+
+_STEADY_SHARE, _STEADY_TONE, _STEADY_PAINT = 0.2, 0.1, 0.05
+"""By how much at most what `steady` keeps from trembling moves: of 1, of a copy's gain, of a latent."""
 
 _DECIDED = 8
 """Power of the shares of several views (docs/results.md): high enough for nearly one of them to be copied."""
@@ -120,25 +124,6 @@ class Found:
             parts.append(mass.sum(2, keepdim=True) * favour / favour.sum(2, keepdim=True).clamp(min=1))
         return Found(torch.cat(parts, 2), self.place)
 
-    def steadied(self, frames: int, most: float) -> Found:
-        """Places that do not tremble from frame to frame.
-
-        Each is moved half of the way to the mean of those in the frame before and the one after, which a
-        steady motion leaves alone, and by `most` at most, so that a blink stays one. The first and the last
-        frame stay as they are.
-
-        Args:
-            frames: of each clip, in order.
-            most: in places' own units, in x as in y.
-        """
-        place = self.place.unflatten(0, (-1, frames))
-        before, now, after = place[:, :-2], place[:, 1:-1], place[:, 2:]
-        if not now.numel():
-            return self
-        moved = now + ((before + after) / 4 - now / 2).clamp(-most, most)
-        place = torch.cat([place[:, :1], moved, place[:, -1:]], 1)
-        return Found(self.mass, place.flatten(0, 1))
-
     def agreed(self, shares: Float[Tensor, "BF heads+1 H W"], most: float) -> Found:
         """Places of heads that agree on them.
 
@@ -177,8 +162,8 @@ class ReferenceCopy(nn.Module):
             seen the pixels there are to choose from; 0 without.
         shifts: whether positions are corrected by what the features say: the coordinates know of a head's
             rough shape alone, and a brim or a lock lies before or behind it.
-        steady: whether the frames follow each other, so that places can be kept from trembling, by half a
-            pixel at most.
+        steady: whether the frames follow each other, so that places, shares, tones and DNet's own paint can
+            be kept from trembling: places by half a pixel at most.
     """
 
     head_dim = 32
@@ -294,10 +279,12 @@ class ReferenceCopy(nn.Module):
         found = Found(*self._attend(hidden, positions, source, len(hidden) // len(source.keys)))
         return found.decided(source.views)
 
-    def steadied(self, found: Found, frames: int) -> Found:
+    def steady_places(self, found: Found, frames: int) -> Found:
         """The same, without trembling within each clip of so many frames, where the option is on."""
+        if not self.steady:
+            return found
         side = self.factor * max(found.mass.shape[3:])
-        return found.steadied(frames, 1 / side) if self.steady else found  # a picture is 2 wide
+        return replace(found, place=steadied(found.place, frames, 1 / side))  # a picture is 2 wide
 
     def fetch(self, found: Found, source: CopySource) -> Float[Tensor, "BF heads c fh fw"]:
         """The pixels there, weighted by the attention, and last how much of them there is."""
@@ -338,6 +325,18 @@ class ReferenceCopy(nn.Module):
         mass, least = out[:, :, :, :1], _mass_floor(source.views, out)
         return mass[:, :, :, 0], out[:, :, :, 1:] / mass.clamp(min=least)
 
+    def steady_shares(
+        self, shares: Float[Tensor, "BF heads+1 fh fw"], frames: int
+    ) -> Float[Tensor, "BF heads+1 fh fw"]:
+        """Shares, as logarithms, in the same way."""
+        if not self.steady:
+            return shares
+        return steadied(shares.exp(), frames, _STEADY_SHARE).clamp(min=1e-6).log().log_softmax(1)
+
+    def steady_paint(self, made: Float[Tensor, "BF c h w"], frames: int) -> Float[Tensor, "BF c h w"]:
+        """What DNet makes itself, in the same way."""
+        return steadied(made, frames, _STEADY_PAINT) if self.steady else made
+
     def forward(
         self,
         hidden: Float[Tensor, "BF C h w"],
@@ -349,11 +348,18 @@ class ReferenceCopy(nn.Module):
         hidden = self.refine(torch.cat([hidden, folded], 1), None)
         return hidden, F.pixel_shuffle(self.gate(hidden), self.factor).log_softmax(1)
 
-    def tones(self, hidden: Float[Tensor, "BF C h w"]) -> Float[Tensor, "BF heads 2 colours h w"] | None:
-        """The frame's light: gain and shift for each copy, as `relight` takes them; None without `tones`."""
+    def tones(
+        self, hidden: Float[Tensor, "BF C h w"], frames: int = 1
+    ) -> Float[Tensor, "BF heads 2 colours h w"] | None:
+        """The frame's light: gain and shift for each copy, as `relight` takes them; None without `tones`.
+
+        Args:
+            frames: of each clip, whose light does not tremble where the option is on.
+        """
         if self.tone is None:
             return None
-        return (_CALM * self.tone(hidden)).unflatten(1, (self.heads, 2, -1))
+        tones = (_CALM * self.tone(hidden)).unflatten(1, (self.heads, 2, -1))
+        return steadied(tones, frames, _STEADY_TONE) if self.steady else tones
 
     def choose(
         self,

@@ -366,7 +366,7 @@ def blend_copies(
     sources = [branch.source for branch in references.branches if branch.source is not None]
     if len(sources) < len(references.branches):
         raise ValueError("the references have nothing to copy from: they are of another network")
-    found = [copy.steadied(copy.find(hidden, positions, source), frames) for source in sources]
+    found = [copy.steady_places(copy.find(hidden, positions, source), frames) for source in sources]
     copies = [copy.fetch(place, source) for place, source in zip(found, sources, strict=True)]
     return references.blend(copies), found
 
