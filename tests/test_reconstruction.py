@@ -311,7 +311,7 @@ def test_a_bank_draws_faces_like_the_portraits():
 # --- augmentation ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0, 0.3), st.floats(0, 0.5), st.floats(0, 45))
 def test_the_drawn_motion_is_within_its_limits(seed: int, shift: float, scale: float, rotation: float):
     strengths = Augmentation(shift, scale, rotation)

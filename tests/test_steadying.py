@@ -32,7 +32,7 @@ def flat(clips: Tensor, frames: int, most: float) -> Tensor:
     return steadied(clips.flatten(0, 1), frames, most).unflatten(0, (-1, frames))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.floats(-0.5, 0.5), st.floats(-0.1, 0.1), st.floats(0.0, 0.02), st.integers(3, 8))
 def test_what_moves_steadily_is_left_and_what_trembles_is_not(
     at: float, speed: float, jitter: float, frames: int
