@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from durian.models.reference_copy import Found, ReferenceCopy
+from durian.models.reference_copy import CopySource, Found, ReferenceCopy
 from durian.models.steadying import steadied
 from durian.pipeline import DurianPipeline
 from tiny import tiny_inputs, tiny_networks, tiny_preset
@@ -114,8 +114,8 @@ def test_only_frames_that_follow_each_other_are_steadied(temporal: bool) -> None
 
 def test_dnet_composes_of_what_was_steadied(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = tiny_networks(copy_heads=2, copy_tones=True, copy_choice=4, copy_steady=True)
-    seen: dict[str, list[tuple[Tensor, ...]]] = {}
-    for name in ("steady_paint", "steady_shares", "tones"):
+    seen: dict[str, list[tuple[Any, ...]]] = {}
+    for name in ("steady_places", "steady_paint", "steady_shares", "tones"):
         whole = getattr(ReferenceCopy, name)
 
         def spy(
@@ -126,7 +126,13 @@ def test_dnet_composes_of_what_was_steadied(monkeypatch: pytest.MonkeyPatch) -> 
             return seen[name][-1][1]
 
         monkeypatch.setattr(ReferenceCopy, name, spy)
-    whole_compose = ReferenceCopy.compose
+    whole_compose, whole_fetch = ReferenceCopy.compose, ReferenceCopy.fetch
+
+    def spy_fetch(self: ReferenceCopy, found: Found, source: CopySource) -> Tensor:
+        given, steady = seen["steady_places"][-1]
+        assert found is steady
+        assert (given.place - steady.place).abs().max() > 1e-4
+        return whole_fetch(self, found, source)
 
     def spy_compose(self: ReferenceCopy, made: Tensor, copies: Tensor, shares: Tensor) -> Tensor:
         for name, used in (("steady_paint", made), ("steady_shares", shares)):
@@ -136,7 +142,8 @@ def test_dnet_composes_of_what_was_steadied(monkeypatch: pytest.MonkeyPatch) -> 
         seen.setdefault("composed", []).append((made,))
         return whole_compose(self, made=made, copies=copies, shares=shares)
 
+    monkeypatch.setattr(ReferenceCopy, "fetch", spy_fetch)
     monkeypatch.setattr(ReferenceCopy, "compose", spy_compose)
     pipeline = DurianPipeline(networks, DDIMScheduler(**tiny_preset().scheduler), tiny_preset().size, 4)
     pipeline.animate(tiny_inputs(4), num_inference_steps=1)
-    assert len(seen["composed"]) == len(seen["tones"]) == 1
+    assert len(seen["composed"]) == len(seen["tones"]) == len(seen["steady_places"]) == 1
