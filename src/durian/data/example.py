@@ -25,6 +25,8 @@ class Example:
         guidance: aligned guidance of each target at the latents' size; no channels where none is wanted.
         portrait_matches, attribute_matches: for each cell of each target, where it is in a reference
             (`durian.data.correspondence.match`); no cells where nothing knows.
+        known: where landmarks say that each target is in the portrait, and how sure that is
+            (`durian.portrait.landmark_places`); no pixels where nobody asks.
     """
 
     portrait: Float[np.ndarray, "3 H W"]
@@ -41,6 +43,7 @@ class Example:
     guidance: Float[np.ndarray, "T G h w"]
     portrait_matches: Float[np.ndarray, "T 3 m m"]
     attribute_matches: Float[np.ndarray, "A T 3 m m"]
+    known: Float[np.ndarray, "T 3 k k"]
 
 
 def padded(arrays: list[np.ndarray], count: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from durian.portrait.geometry import canonical_positions, transform_points, warp
 from durian.portrait.guidance import aligned_guidance
 from durian.portrait.inputs import Reference
 from durian.portrait.keypoints import draw_keypoints
+from durian.portrait.landmark_places import landmark_places
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class ReconstructionSampler:
         guidance_size: side of the aligned guidance in cells; None makes none.
         match_size: side of the grid of matches in cells; None makes none.
         scale: how many times as large as keypoint images the other pictures are.
+        known: whether examples have the places that landmarks say.
         mask_bank: of masks for mask expansion; None takes those of the other clips.
         outpainted: frames with what an outpainting model put around them, to be used as references.
 
@@ -77,6 +79,7 @@ class ReconstructionSampler:
         guidance_size: int | None = None,
         match_size: int | None = None,
         scale: int = 1,
+        known: bool = False,
         mask_bank: MaskBank | None = None,
         outpainted: OutpaintedFrames | None = None,
     ):
@@ -91,6 +94,7 @@ class ReconstructionSampler:
         self.guidance_size = guidance_size
         self.match_size = match_size
         self.scale = scale
+        self.known = known
         self.min_area = min_area
         self.augmentation = augmentation or Augmentation()
         self.outpainted = outpainted
@@ -279,6 +283,10 @@ class ReconstructionSampler:
         if self.guidance_size is not None:
             guidance = aligned_guidance(portrait, attributes, landmarks, self.guidance_size)
         worn = np.any([clip.masks[name][chosen] for name in names], 0)
+        known = np.zeros((self.targets, 3, 0, 0), np.float32)
+        if self.known:
+            pairs = [landmark_places(portrait.landmarks, points, size) for points in landmarks]
+            known = np.ascontiguousarray(np.stack(pairs).transpose(0, 3, 1, 2))
 
         def positions(points: np.ndarray) -> np.ndarray:
             return canonical_positions(points, size, self.grid)
@@ -298,6 +306,7 @@ class ReconstructionSampler:
             guidance=guidance,
             portrait_matches=matches[0],
             attribute_matches=padded(matches[1:], self.room),
+            known=known,
         )
 
     def _drawn(self, points: Float[np.ndarray, "478 3"], size: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from durian.models.landmark_copy import LandmarkCopy
 from durian.models.positions import near_features
 from durian.models.reference_copy import Found
 from durian.models.resizing import enlarge, spread
@@ -48,6 +49,8 @@ class DetailNet(ModelMixin, ConfigMixin):
         eye_strength: of the eyes at least so much, which are looked at first; None as elsewhere.
         agree: by how many pixels of the smaller frame at most the places of DNet's heads are drawn together
             before copies are fetched (`Found.agreed`); 0 leaves them as they are.
+        landmarks: whether the portrait's pixels at the places that landmarks say are blended in as well
+            (`LandmarkCopy`), whatever `strength` is.
     """
 
     bands = 1 + len(_KEPT)
@@ -62,6 +65,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         strength: float = 1.0,
         agree: float = 0.0,
         eye_strength: float | None = None,
+        landmarks: bool = False,
     ):
         super().__init__()
         seen = (heads + 1) + 4 * heads + 3
@@ -73,6 +77,7 @@ class DetailNet(ModelMixin, ConfigMixin):
             nn.Conv2d(channels, channels, 3, padding=4, dilation=4),
         )
         self.conv_out = zero_module(nn.Conv2d(channels, made, 3, padding=1))
+        self.landmark_copy = LandmarkCopy(scale, channels) if landmarks else None
 
     def agreed(self, found: Found, shares: Float[Tensor, "N heads+1 h4 w4"]) -> Found:
         """Where copies are fetched from: the places that DNet found, drawn together where the option is on.
@@ -90,6 +95,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         copies: Float[Tensor, "N heads 4 H W"],
         shares: Float[Tensor, "N heads+1 h4 w4"],
         places: Float[Tensor, "N g g 2"] | None = None,
+        known: Float[Tensor, "N 4 H W"] | None = None,
     ) -> Float[Tensor, "N c H4 W4"]:
         """
         Args:
@@ -99,6 +105,7 @@ class DetailNet(ModelMixin, ConfigMixin):
             shares: logarithms of what each pixel takes from each head, and last from none, as DNet used
                 them, at the smaller size.
             places: face coordinates of the frames, for `eye_strength`.
+            known: one more copy, for `landmarks`.
 
         Returns:
             Pixel latents of the larger frames.
@@ -123,7 +130,10 @@ class DetailNet(ModelMixin, ConfigMixin):
         rest = rest.unflatten(1, (heads, 3)).sum(1)
         finest = spread(finest, base.shape[2:])
         added = enlarge(rest, scale) + (finest[:, :, None] * change).sum(1)
-        return F.pixel_unshuffle(base + added + _CALM * F.pixel_shuffle(pixels, scale), factor)
+        larger = base + added + _CALM * F.pixel_shuffle(pixels, scale)
+        if self.landmark_copy is not None and known is not None:
+            larger = self.landmark_copy(larger, known)
+        return F.pixel_unshuffle(larger, factor)
 
     def _strength(
         self, places: Float[Tensor, "N g g 2"] | None, size: Sequence[int]

@@ -15,6 +15,7 @@ from durian.models.autoencoder import encode_latents
 from durian.models.denoising_unet import DeepFeatures, DenoisingUNet
 from durian.models.detail_net import DetailNet
 from durian.models.keypoint_guider import KeypointGuider
+from durian.models.landmark_copy import landmark_copy, mean_tones
 from durian.models.position_reader import PositionReader
 from durian.models.reference_copy import fetch_pixels, relight
 from durian.models.reference_net import ReferenceNet
@@ -103,6 +104,11 @@ class Networks(nn.Module):
     def detail_scale(self) -> int:
         """How many times as large as DNet's pictures the results are."""
         return 1 if self.detail_net is None else self.detail_net.config["scale"]
+
+    @property
+    def knows_landmarks(self) -> bool:
+        """Whether detail takes places that landmarks say."""
+        return self.detail_net is not None and self.detail_net.config["landmarks"]
 
     def components(self) -> dict[str, Any]:
         """The parts by the names under which a checkpoint stores them."""
@@ -325,6 +331,7 @@ class Networks(nn.Module):
         features: DeepFeatures,
         references: References,
         places: Float[Tensor, "BF g g 2"] | None = None,
+        known: Float[Tensor, "BF 3 kH kW"] | None = None,
     ) -> Float[Tensor, "B c F kh kw"]:
         """Frames at `detail_scale` times their size.
 
@@ -333,9 +340,11 @@ class Networks(nn.Module):
             features: what the last call of `predict` for these frames has left.
             references: as in that call; encoded with `fine`.
             places: face coordinates of the frames (`frame_places`), for `DetailNet`'s `eye_strength`.
+            known: where landmarks say that the frames are in the portrait (`landmark_copy`), for its
+                `landmarks`.
 
         Raises:
-            ValueError: they were encoded without.
+            ValueError: the references were encoded without, or `known` is missing.
         """
         assert self.detail_net is not None
         assert features.shares is not None
@@ -347,8 +356,15 @@ class Networks(nn.Module):
             for found, source in zip(features.found, sources, strict=True)
         ]
         copies = relight(references.blend(fetched), features.tones)
+        portrait = None
+        if self.knows_landmarks:
+            if known is None:
+                raise ValueError("this DetailNet wants the places that landmarks say")
+            shown = references.blend([landmark_copy(source.fine[0], known) for source in sources])
+            tones = None if features.tones is None else mean_tones(features.tones, features.shares)
+            portrait = relight(shown[:, None], tones)[:, 0]
         flat = latents.transpose(1, 2).flatten(0, 1).to(copies)
-        larger = self.detail_net(flat, copies, features.shares, places)
+        larger = self.detail_net(flat, copies, features.shares, places, portrait)
         return larger.unflatten(0, (len(latents), -1)).transpose(1, 2).to(latents)
 
 

@@ -16,7 +16,7 @@ from durian.models.autoencoder import spatial_factor
 from durian.models.denoising_unet import DeepFeatures
 from durian.models.networks import EncodedReference, Networks
 from durian.models.spatial_attention import ReferenceCache, References
-from durian.pipeline.conditioning import keypoint_tensor, position_tensor, reference_tensors
+from durian.pipeline.conditioning import keypoint_tensor, known_tensor, position_tensor, reference_tensors
 from durian.portrait.guidance import aligned_guidance
 from durian.portrait.inputs import Reference
 
@@ -34,6 +34,7 @@ class FrameConditions:
         guidance: aligned guidance, None without.
         alpha: of interpolation.
         places: face coordinates; None where the option is off.
+        known: where landmarks say that it is in the portrait, at the results' size; likewise.
     """
 
     features: Float[Tensor, "1 C h w"]
@@ -41,6 +42,7 @@ class FrameConditions:
     guidance: Float[Tensor, "1 G h w"] | None
     alpha: float
     places: Float[Tensor, "1 g g 2"] | None = None
+    known: Float[Tensor, "1 3 H W"] | None = None
 
 
 FrameDeep = Mapping[str, DeepFeatures]
@@ -192,6 +194,9 @@ class Conditioner:
         if config["guidance_channels"]:
             warped = aligned_guidance(self._portrait, self._attributes.values(), keypoints, self._latent_size)
             guidance = torch.from_numpy(warped).to(self.device, self.dtype).split(1)
+        known = None
+        if networks.knows_landmarks:
+            known = known_tensor(self._portrait.landmarks, keypoints, self._size, self.device)
         features = networks.keypoint_guider(drawn.to(self.dtype)).split(1)
         places = {count: place.to(self.dtype).split(1) for count, place in positions.items()}
         for index, alpha in enumerate(alphas):
@@ -201,6 +206,7 @@ class Conditioner:
                 None if guidance is None else guidance[index],
                 alpha,
                 None if read is None else read[index : index + 1],
+                None if known is None else known[index : index + 1],
             )
 
     def predict(
@@ -258,7 +264,7 @@ class Conditioner:
     ) -> Float[Tensor, "1 c 1 kh kw"]:
         """A clean frame at the results' size; `deep` is what its last call has left."""
         references, _ = _interpolated(self._full, torch.tensor([frame.alpha], device=self.device))
-        return self._networks.detail(latents, deep[self._full.name], references, frame.places)
+        return self._networks.detail(latents, deep[self._full.name], references, frame.places, frame.known)
 
 
 def _window(deep: Sequence[FrameDeep], row: str) -> DeepFeatures | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from durian.portrait.geometry import canonical_positions
 from durian.portrait.inputs import Reference
 from durian.portrait.keypoints import draw_keypoints
+from durian.portrait.landmark_places import landmark_places
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,14 @@ def position_tensor(
 ) -> Float[Tensor, "F g g 2"]:
     """Face coordinates of the frames to generate."""
     return torch.from_numpy(np.stack([canonical_positions(p, size, grid) for p in keypoints])).to(device)
+
+
+def known_tensor(
+    portrait: Float[np.ndarray, "478 3"],
+    keypoints: Float[np.ndarray, "F 478 3"],
+    size: int,
+    device: torch.device,
+) -> Float[Tensor, "F 3 size size"]:
+    """Where landmarks say that frames are in the portrait, and how sure that is."""
+    known = np.stack([landmark_places(portrait, points, size) for points in keypoints])
+    return torch.from_numpy(known).to(device).permute(0, 3, 1, 2).contiguous()

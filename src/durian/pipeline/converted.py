@@ -175,6 +175,7 @@ class OpenVINOPredict:
     def _convert(self, asked: Any, tensors: list[Tensor], axes: Mapping[int, int], folder: Path) -> None:
         import openvino
 
+        folder.parent.mkdir(parents=True, exist_ok=True)  # before the work, which would be for nothing
         sides = {index: tensors[index].shape[axis] for index, axis in axes.items()}
         free = [  # but no token, or one, which export takes for fixed
             {axes[index]: torch.export.Dim.AUTO} if sides.get(index, 0) > 1 else None
@@ -195,7 +196,6 @@ class OpenVINOPredict:
             inputs = tuple(tensor.clone() for tensor in tensors)
             exported = torch.export.export(graph.eval(), inputs, dynamic_shapes=(tuple(free),), strict=False)
             model = _from_exported(exported)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with replacing(folder) as temporary:
                 temporary.mkdir()

@@ -17,11 +17,11 @@ EYES = (
     (_RIGHT_LIDS, (33, 133), (468, *RIGHT_IRIS[:-1])),
     (_LEFT_LIDS, (362, 263), (473, *LEFT_IRIS[:-1])),
 )
-_LOWER_LIP = (
+LOWER_LIP = (
     14, 17, 84, 87, 88, 91, 95, 146, 178, 181, 314, 317, 318, 321, 324, 375, 402, 405, 15, 16, 85, 86, 89, 90,
     96, 77, 179, 180, 315, 316, 319, 320, 325, 307, 403, 404,
 )  # fmt: skip
-_UPPER_LIP = (
+UPPER_LIP = (
     61, 409, 270, 269, 267, 0, 37, 39, 40, 185, 291, 78, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
     62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306,
 )  # fmt: skip
@@ -88,8 +88,8 @@ def _open_jaw(shape: np.ndarray, by: float) -> None:
     nose, chin = template[_BELOW_NOSE, 1], template[152, 1]
     below = np.clip((template[:, 1] - nose) / (chin - nose), 0, 1)
     share = below**2 * (3 - 2 * below)
-    share[list(_UPPER_LIP)] = 0
-    centre = np.abs(template[list(_LOWER_LIP), 0]) / np.abs(template[78, 0])
-    share[list(_LOWER_LIP)] = np.clip(1.3 * (1 - centre**2), 0, 1)
+    share[list(UPPER_LIP)] = 0
+    centre = np.abs(template[list(LOWER_LIP), 0]) / np.abs(template[78, 0])
+    share[list(LOWER_LIP)] = np.clip(1.3 * (1 - centre**2), 0, 1)
     share /= np.mean([share[lower] for _, lower in LIPS])
     shape[:, 1] += np.minimum(share, 1.5) * by

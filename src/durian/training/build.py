@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from safetensors.torch import load_file
@@ -14,13 +13,16 @@ from torch import nn
 from durian.data.clips import Clip, read_clips
 from durian.data.reconstruction import split_clips
 from durian.errors import DurianError
+from durian.models.denoising_unet import own_config
+from durian.models.detail_net import DetailNet
 from durian.models.networks import Networks
 from durian.models.presets import Preset
 from durian.training.checks import check_clips
-from durian.training.config import TrainConfig
+from durian.training.config import Part, TrainConfig
 
 _UNETS = ("denoising_unet", "portrait_net", "attribute_net")
 _APART = ("vae.", "detail_net.")
+_LANDMARKS = "detail_net.landmark_copy."
 _PIXELS = re.compile(r"\.reference_copy\.(gate|tone|choice|polish)\.")
 _ATTENTION = re.compile(r"\.(attn1|attn2|conv_in|conv_guidance|conv_linear|reference_copy)\.")
 
@@ -63,27 +65,33 @@ def build_networks(config: TrainConfig) -> Networks:
 
 
 def with_detail(networks: Networks, config: TrainConfig) -> Networks:
-    """The same networks, with a `DetailNet` where the configuration trains one and there is none yet.
+    """The same networks, with the `DetailNet`, or the `LandmarkCopy` in it, that the configuration trains,
+    where there is none yet.
 
-    All that it has learned counts while it trains: how much of it is to count is chosen afterwards.
+    All that a `DetailNet` has learned counts while it trains: how much is to count is chosen afterwards.
 
     Raises:
         DurianError: there can be none.
     """
-    if config.trained != "detail":
+    if not config.enlarges:
         return networks
     if networks.detail_net is None:
         try:
             networks.detail_net = config.shape().build_detail(networks)
         except ValueError as error:
-            raise DurianError(f"trained: detail: {error}") from error
-    networks.detail_net.register_to_config(strength=1.0, eye_strength=None)
+            raise DurianError(f"trained: {config.trained}: {error}") from error
+    if config.trained == "detail":
+        networks.detail_net.register_to_config(strength=1.0, eye_strength=None)
+    elif not networks.knows_landmarks:
+        old = networks.detail_net
+        networks.detail_net = DetailNet(**{**own_config(DetailNet, old.config), "landmarks": True})
+        networks.detail_net.load_state_dict(old.state_dict(), strict=False)
     return networks
 
 
 def picture_scale(networks: Networks, config: TrainConfig) -> int:
     """How many times as large as DNet's pictures those that a run trains on are."""
-    return networks.detail_scale if config.trained == "detail" else 1
+    return networks.detail_scale if config.enlarges else 1
 
 
 @torch.no_grad()
@@ -110,23 +118,27 @@ def take_weights(networks: Networks, checkpoint: str) -> int:
     return taken
 
 
-def trainable_parameters(
-    networks: Networks, stage: int, part: Literal["all", "attention", "pixels", "detail"] = "all"
-) -> dict[str, nn.Parameter]:
+def trainable_parameters(networks: Networks, stage: int, part: Part = "all") -> dict[str, nn.Parameter]:
     """Stage 1 trains everything that is not frozen but the temporal layers; stage 2 these alone; neither a
     `DetailNet`, which trains by itself.
 
     Args:
         part: of the UNets in stage 1: with "attention" only what brings the references in, the attention
             layers and the first convolutions; with "pixels" nothing but what `ReferenceCopy` makes
-            pixels of copies with. With "detail", in either stage, nothing but the `DetailNet`.
+            pixels of copies with. With "detail", in either stage, nothing but the `DetailNet`, and with
+            "landmarks" nothing of that but its `LandmarkCopy`.
 
     Raises:
         DurianError: there are none to train.
     """
     if part == "detail":
         assert networks.detail_net is not None  # see `with_detail`
-        return dict(networks.detail_net.named_parameters(prefix="detail_net"))
+        trained = dict(networks.detail_net.named_parameters(prefix="detail_net"))
+        return {name: value for name, value in trained.items() if not name.startswith(_LANDMARKS)}
+    if part == "landmarks":
+        assert networks.detail_net is not None  # see `with_landmarks`
+        trained = networks.detail_net.named_parameters(prefix="detail_net")
+        return {name: value for name, value in trained if name.startswith(_LANDMARKS)}
     chosen = {}
     for name, parameter in networks.named_parameters():
         temporal = ".motion_modules." in name

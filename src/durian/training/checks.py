@@ -104,7 +104,7 @@ def _options(config: TrainConfig) -> Iterator[str]:
             yield f"{key}: {config.preset} copies nothing from its references"
         if getattr(config, key) and config.distillation is not None:
             yield f"{key}: distillation compares clean samples alone"
-    if config.trained == "detail":
+    if config.enlarges:
         yield from _detail_options(config)
     if config.critic is not None and not plain:
         yield "critic: is for pixel latents and a prediction of the sample alone"
@@ -113,18 +113,19 @@ def _options(config: TrainConfig) -> Iterator[str]:
 
 
 def _detail_options(config: TrainConfig) -> Iterator[str]:
+    trained = f"trained: {config.trained}"
     if not config.shape().denoising_unet.get("copy_heads"):
-        yield f"trained: detail is taken from copies, and {config.preset} copies nothing from its references"
+        yield f"{trained} is taken from copies, and {config.preset} copies nothing from its references"
     if config.critic is None:
-        yield "critic: `trained: detail` needs one, since squared error asks for no detail"
+        yield f"critic: `{trained}` needs one, since squared error asks for no detail"
     if config.distillation is not None:
-        yield "distillation: trains DNet, and `trained: detail` leaves it as it is"
+        yield f"distillation: trains DNet, and `{trained}` leaves it as it is"
     if config.match_loss_weight:
-        yield "match_loss_weight: `trained: detail` leaves the places of copies as they are"
+        yield f"match_loss_weight: `{trained}` leaves the places of copies as they are"
     if config.paint_loss_weight:
-        yield "paint_loss_weight: `trained: detail` leaves what DNet paints as it is"
+        yield f"paint_loss_weight: `{trained}` leaves what DNet paints as it is"
     if config.reader_steps:
-        yield "reader_steps: `trained: detail` leaves the reader as it is"
+        yield f"reader_steps: `{trained}` leaves the reader as it is"
 
 
 def _folders(config: TrainConfig) -> Iterator[str]:

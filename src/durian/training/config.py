@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from durian.errors import DurianError
 from durian.models.presets import PRESETS, Preset
 
+Part = Literal["all", "attention", "pixels", "detail", "landmarks"]
 Attribute = Literal["hair", "glasses", "beard", "hat"]
 Weight = Annotated[float, Field(ge=0)]
 
@@ -131,7 +132,8 @@ class TrainConfig(_Strict):
     noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
     (2023), with `min_snr_gamma`. `networks` changes
     the preset's fields (`durian.models.presets.Preset`), for ablations. `trained` "detail" trains a
-    `DetailNet` alone, on clips `detail_net.scale` times as large as the preset's pictures. `init_from` is a
+    `DetailNet` alone, on clips `detail_net.scale` times as large as the preset's pictures, and "landmarks"
+    its `LandmarkCopy` alone. `init_from` is a
     checkpoint; without one `mini` starts from random weights and `sd15` from public ones, where `sources`
     says in place of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit
     are taken. `frozen_precision` is of the weights that do not train, `ema_device` of the moving average
@@ -158,7 +160,7 @@ class TrainConfig(_Strict):
     gradient_accumulation: int = Field(1, ge=1)
     gradient_checkpointing: bool = False
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    trained: Literal["all", "attention", "pixels", "detail"] = "all"
+    trained: Part = "all"
     frozen_precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     ema_device: Literal["same", "cpu"] = "same"
@@ -200,6 +202,11 @@ class TrainConfig(_Strict):
             raise ValueError("warm_start: only for networks that would start from random weights")
         self.shape()
         return self
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether what trains makes pictures larger than DNet's, which stays as it is."""
+        return self.trained in ("detail", "landmarks")
 
     def shape(self) -> Preset:
         """The preset with the changes of `networks`."""

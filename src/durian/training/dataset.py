@@ -65,13 +65,14 @@ def make_sampler(
         guidance_size=latent_size if networks.denoising_unet.config["guidance_channels"] else None,
         match_size=latent_size if config.match_loss_weight else None,
         scale=picture_scale(networks, config),
+        known=config.enlarges and networks.knows_landmarks,
     )
 
 
 def preview_batch(sampler: ReconstructionSampler) -> Batch:
     """A fixed batch of the sampler's people, a few frames of each."""
     examples = [draw_example(sampler, 1, number) for number in range(PREVIEW_EXAMPLES)]
-    per_frame = ("targets", "target_masks", "target_positions", "keypoints", "guidance")
+    per_frame = ("targets", "target_masks", "target_positions", "keypoints", "guidance", "known")
     cut = ({k: v[:PREVIEW_FRAMES] if k in per_frame else v for k, v in e.items()} for e in examples)
     return stack(cut)
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.training.objective import AdversarialObjective, Batch
 
@@ -22,6 +23,11 @@ def shrunk(batch: Mapping[str, Tensor], scale: int) -> Batch:
     Keypoint images have DNet's size already."""
     small = {name: _shrunk(batch[name], scale) for name in _PICTURES}
     return {**batch, **small, **{f"fine_{name}": batch[name] for name in _REFERENCES}}
+
+
+def known_places(networks: Networks, batch: Batch) -> Float[Tensor, "BF 3 kH kW"] | None:
+    """The places that landmarks say, where the networks ask for them."""
+    return batch["known"].flatten(0, 1) if networks.knows_landmarks else None
 
 
 def _shrunk(images: Float[Tensor, "*N c H W"], scale: int) -> Float[Tensor, "*N c h w"]:
@@ -42,7 +48,15 @@ class DetailObjective(AdversarialObjective):
         networks = self.networks
         with torch.no_grad():
             made = self.reconstruct(shrunk(batch, networks.detail_scale), generators)
-        larger = networks.detail(made.prediction, made.features, References((made.references.cache,)))
+            seen, true = batch["keypoints"].flatten(0, 1), batch["target_positions"].flatten(0, 1)
+            places = networks.frame_places(seen, true)
+        larger = networks.detail(
+            made.prediction,
+            made.features,
+            References((made.references.cache,)),
+            places,
+            known_places(networks, batch),
+        )
         target = self._latents(batch)
         error = self._mean(larger, target, made.timesteps, batch, weight_sum)
         return error + self._critique(larger, target, batch)

@@ -143,6 +143,7 @@ def random_batch(config: TrainConfig, networks: Networks, size: int, count: int)
         "target_positions": positions(frames),
         "keypoints": torch.rand(count, frames, 3, small, small),
         "guidance": torch.rand(count, frames, channels, latent, latent),
+        "known": torch.rand(count, frames, 3, size, size),
         NUMBER: torch.arange(count),
     }
 

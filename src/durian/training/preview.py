@@ -12,7 +12,7 @@ from durian.models.autoencoder import decode_latents, encode_latents
 from durian.models.networks import Networks
 from durian.models.spatial_attention import References
 from durian.pipeline.sampling import sample_latents
-from durian.training.detail import shrunk
+from durian.training.detail import known_places, shrunk
 from durian.training.objective import Batch, kept_guidance
 from durian.training.references import read_references
 
@@ -60,7 +60,7 @@ def reconstruct(networks: Networks, scheduler: DDIMScheduler, batch: Batch, step
     )
     if scale > 1:
         assert left is not None  # there is at least one step
-        latents = networks.detail(latents, left, attended, places)
+        latents = networks.detail(latents, left, attended, places, known_places(networks, batch))
     images = decode_latents(networks.vae, latents.transpose(1, 2).flatten(0, 1))
     return images.unflatten(0, (count, frames))
 

@@ -191,7 +191,7 @@ def make_run(
 
 def make_objective(run: Run, teacher: Callable[[], DenoisingUNet]) -> ReconstructionObjective:
     """What is minimised; `teacher` makes the DNet that a student learns from."""
-    if run.critic is not None and run.config.trained == "detail":
+    if run.critic is not None and run.config.enlarges:
         return DetailObjective(run.networks, run.critic.critic, run.scheduler, run.config)
     if run.critic is not None:
         return AdversarialObjective(run.networks, run.critic.critic, run.scheduler, run.config)

@@ -22,6 +22,7 @@ def sampler_of(
     guidance_size: int | None = None,
     match_size: int | None = None,
     scale: int = 1,
+    known: bool = False,
 ) -> ReconstructionSampler:
     """A sampler of `clips`; the other arguments are those of `ReconstructionSampler`.
 
@@ -48,6 +49,7 @@ def sampler_of(
             guidance_size=guidance_size,
             match_size=match_size,
             scale=scale,
+            known=known,
             mask_bank=bank,
             outpainted=outpainted,
         )
