@@ -18,7 +18,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from durian.models.landmark_copy import LandmarkCopy
+from durian.models.copy_blend import CopyBlend
 from durian.models.positions import near_features
 from durian.models.reference_copy import Found
 from durian.models.resizing import enlarge, spread
@@ -49,8 +49,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         eye_strength: of the eyes at least so much, which are looked at first; None as elsewhere.
         agree: by how many pixels of the smaller frame at most the places of DNet's heads are drawn together
             before copies are fetched (`Found.agreed`); 0 leaves them as they are.
-        landmarks: whether the portrait's pixels at the places that landmarks say are blended in as well
-            (`LandmarkCopy`), whatever `strength` is.
+        blend: whether whole copies are blended in afterwards (`CopyBlend`), whatever `strength` is.
     """
 
     bands = 1 + len(_KEPT)
@@ -65,7 +64,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         strength: float = 1.0,
         agree: float = 0.0,
         eye_strength: float | None = None,
-        landmarks: bool = False,
+        blend: bool = False,
     ):
         super().__init__()
         seen = (heads + 1) + 4 * heads + 3
@@ -77,7 +76,7 @@ class DetailNet(ModelMixin, ConfigMixin):
             nn.Conv2d(channels, channels, 3, padding=4, dilation=4),
         )
         self.conv_out = zero_module(nn.Conv2d(channels, made, 3, padding=1))
-        self.landmark_copy = LandmarkCopy(scale, channels) if landmarks else None
+        self.copy_blend = CopyBlend(scale, channels) if blend else None
 
     def agreed(self, found: Found, shares: Float[Tensor, "N heads+1 h4 w4"]) -> Found:
         """Where copies are fetched from: the places that DNet found, drawn together where the option is on.
@@ -95,7 +94,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         copies: Float[Tensor, "N heads 4 H W"],
         shares: Float[Tensor, "N heads+1 h4 w4"],
         places: Float[Tensor, "N g g 2"] | None = None,
-        known: Float[Tensor, "N 4 H W"] | None = None,
+        whole: Float[Tensor, "N copies 4 H W"] | None = None,
     ) -> Float[Tensor, "N c H4 W4"]:
         """
         Args:
@@ -105,7 +104,7 @@ class DetailNet(ModelMixin, ConfigMixin):
             shares: logarithms of what each pixel takes from each head, and last from none, as DNet used
                 them, at the smaller size.
             places: face coordinates of the frames, for `eye_strength`.
-            known: one more copy, for `landmarks`.
+            whole: copies for `blend` (`whole_copies`).
 
         Returns:
             Pixel latents of the larger frames.
@@ -131,8 +130,8 @@ class DetailNet(ModelMixin, ConfigMixin):
         finest = spread(finest, base.shape[2:])
         added = enlarge(rest, scale) + (finest[:, :, None] * change).sum(1)
         larger = base + added + _CALM * F.pixel_shuffle(pixels, scale)
-        if self.landmark_copy is not None and known is not None:
-            larger = self.landmark_copy(larger, known)
+        if self.copy_blend is not None and whole is not None:
+            larger = self.copy_blend(larger, whole)
         return F.pixel_unshuffle(larger, factor)
 
     def _strength(

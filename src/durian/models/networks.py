@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from durian.models.autoencoder import encode_latents
+from durian.models.copy_blend import whole_copies
 from durian.models.denoising_unet import DeepFeatures, DenoisingUNet
 from durian.models.detail_net import DetailNet
 from durian.models.keypoint_guider import KeypointGuider
-from durian.models.landmark_copy import landmark_copy, mean_tones
 from durian.models.position_reader import PositionReader
 from durian.models.reference_copy import fetch_pixels, relight
 from durian.models.reference_net import ReferenceNet
@@ -106,9 +106,9 @@ class Networks(nn.Module):
         return 1 if self.detail_net is None else self.detail_net.config["scale"]
 
     @property
-    def knows_landmarks(self) -> bool:
-        """Whether detail takes places that landmarks say."""
-        return self.detail_net is not None and self.detail_net.config["landmarks"]
+    def blends(self) -> bool:
+        """Whether detail blends whole copies in, for which it takes the places that landmarks say."""
+        return self.detail_net is not None and self.detail_net.config["blend"]
 
     def components(self) -> dict[str, Any]:
         """The parts by the names under which a checkpoint stores them."""
@@ -340,8 +340,8 @@ class Networks(nn.Module):
             features: what the last call of `predict` for these frames has left.
             references: as in that call; encoded with `fine`.
             places: face coordinates of the frames (`frame_places`), for `DetailNet`'s `eye_strength`.
-            known: where landmarks say that the frames are in the portrait (`landmark_copy`), for its
-                `landmarks`.
+            known: where landmarks say that the frames are in the portrait (`whole_copies`), for its
+                `blend`.
 
         Raises:
             ValueError: the references were encoded without, or `known` is missing.
@@ -356,15 +356,18 @@ class Networks(nn.Module):
             for found, source in zip(features.found, sources, strict=True)
         ]
         copies = relight(references.blend(fetched), features.tones)
-        portrait = None
-        if self.knows_landmarks:
+        whole = None
+        if self.blends:
             if known is None:
                 raise ValueError("this DetailNet wants the places that landmarks say")
-            shown = references.blend([landmark_copy(source.fine[0], known) for source in sources])
-            tones = None if features.tones is None else mean_tones(features.tones, features.shares)
-            portrait = relight(shown[:, None], tones)[:, 0]
+            whole = references.blend(
+                [
+                    whole_copies(found, source, features.shares, features.tones, known)
+                    for found, source in zip(features.found, sources, strict=True)
+                ]
+            )
         flat = latents.transpose(1, 2).flatten(0, 1).to(copies)
-        larger = self.detail_net(flat, copies, features.shares, places, portrait)
+        larger = self.detail_net(flat, copies, features.shares, places, whole)
         return larger.unflatten(0, (len(latents), -1)).transpose(1, 2).to(latents)
 
 

@@ -195,7 +195,7 @@ class Conditioner:
             warped = aligned_guidance(self._portrait, self._attributes.values(), keypoints, self._latent_size)
             guidance = torch.from_numpy(warped).to(self.device, self.dtype).split(1)
         known = None
-        if networks.knows_landmarks:
+        if networks.blends:
             known = known_tensor(self._portrait.landmarks, keypoints, self._size, self.device)
         features = networks.keypoint_guider(drawn.to(self.dtype)).split(1)
         places = {count: place.to(self.dtype).split(1) for count, place in positions.items()}

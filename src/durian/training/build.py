@@ -22,7 +22,7 @@ from durian.training.config import Part, TrainConfig
 
 _UNETS = ("denoising_unet", "portrait_net", "attribute_net")
 _APART = ("vae.", "detail_net.")
-_LANDMARKS = "detail_net.landmark_copy."
+_BLEND = "detail_net.copy_blend."
 _PIXELS = re.compile(r"\.reference_copy\.(gate|tone|choice|polish)\.")
 _ATTENTION = re.compile(r"\.(attn1|attn2|conv_in|conv_guidance|conv_linear|reference_copy)\.")
 
@@ -65,7 +65,7 @@ def build_networks(config: TrainConfig) -> Networks:
 
 
 def with_detail(networks: Networks, config: TrainConfig) -> Networks:
-    """The same networks, with the `DetailNet`, or the `LandmarkCopy` in it, that the configuration trains,
+    """The same networks, with the `DetailNet`, or the `CopyBlend` in it, that the configuration trains,
     where there is none yet.
 
     All that a `DetailNet` has learned counts while it trains: how much is to count is chosen afterwards.
@@ -82,9 +82,9 @@ def with_detail(networks: Networks, config: TrainConfig) -> Networks:
             raise DurianError(f"trained: {config.trained}: {error}") from error
     if config.trained == "detail":
         networks.detail_net.register_to_config(strength=1.0, eye_strength=None)
-    elif not networks.knows_landmarks:
+    elif not networks.blends:
         old = networks.detail_net
-        networks.detail_net = DetailNet(**{**own_config(DetailNet, old.config), "landmarks": True})
+        networks.detail_net = DetailNet(**{**own_config(DetailNet, old.config), "blend": True})
         networks.detail_net.load_state_dict(old.state_dict(), strict=False)
     return networks
 
@@ -126,7 +126,7 @@ def trainable_parameters(networks: Networks, stage: int, part: Part = "all") -> 
         part: of the UNets in stage 1: with "attention" only what brings the references in, the attention
             layers and the first convolutions; with "pixels" nothing but what `ReferenceCopy` makes
             pixels of copies with. With "detail", in either stage, nothing but the `DetailNet`, and with
-            "landmarks" nothing of that but its `LandmarkCopy`.
+            "blend" nothing of that but its `CopyBlend`.
 
     Raises:
         DurianError: there are none to train.
@@ -134,11 +134,11 @@ def trainable_parameters(networks: Networks, stage: int, part: Part = "all") -> 
     if part == "detail":
         assert networks.detail_net is not None  # see `with_detail`
         trained = dict(networks.detail_net.named_parameters(prefix="detail_net"))
-        return {name: value for name, value in trained.items() if not name.startswith(_LANDMARKS)}
-    if part == "landmarks":
+        return {name: value for name, value in trained.items() if not name.startswith(_BLEND)}
+    if part == "blend":
         assert networks.detail_net is not None  # see `with_landmarks`
         trained = networks.detail_net.named_parameters(prefix="detail_net")
-        return {name: value for name, value in trained if name.startswith(_LANDMARKS)}
+        return {name: value for name, value in trained if name.startswith(_BLEND)}
     chosen = {}
     for name, parameter in networks.named_parameters():
         temporal = ".motion_modules." in name

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from durian.errors import DurianError
 from durian.models.presets import PRESETS, Preset
 
-Part = Literal["all", "attention", "pixels", "detail", "landmarks"]
+Part = Literal["all", "attention", "pixels", "detail", "blend"]
 Attribute = Literal["hair", "glasses", "beard", "hat"]
 Weight = Annotated[float, Field(ge=0)]
 
@@ -132,8 +132,8 @@ class TrainConfig(_Strict):
     noisy timesteps, t = s·u / (1 + (s - 1)·u) with u uniform. `loss_weighting` "min_snr" is Hang et al.'s
     (2023), with `min_snr_gamma`. `networks` changes
     the preset's fields (`durian.models.presets.Preset`), for ablations. `trained` "detail" trains a
-    `DetailNet` alone, on clips `detail_net.scale` times as large as the preset's pictures, and "landmarks"
-    its `LandmarkCopy` alone. `init_from` is a
+    `DetailNet` alone, on clips `detail_net.scale` times as large as the preset's pictures, and "blend"
+    its `CopyBlend` alone. `init_from` is a
     checkpoint; without one `mini` starts from random weights and `sd15` from public ones, where `sources`
     says in place of the hub. `warm_start` is a checkpoint of other networks: those of its weights that fit
     are taken. `frozen_precision` is of the weights that do not train, `ema_device` of the moving average
@@ -206,7 +206,7 @@ class TrainConfig(_Strict):
     @property
     def enlarges(self) -> bool:
         """Whether what trains makes pictures larger than DNet's, which stays as it is."""
-        return self.trained in ("detail", "landmarks")
+        return self.trained in ("detail", "blend")
 
     def shape(self) -> Preset:
         """The preset with the changes of `networks`."""

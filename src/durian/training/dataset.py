@@ -65,7 +65,7 @@ def make_sampler(
         guidance_size=latent_size if networks.denoising_unet.config["guidance_channels"] else None,
         match_size=latent_size if config.match_loss_weight else None,
         scale=picture_scale(networks, config),
-        known=config.enlarges and networks.knows_landmarks,
+        known=config.enlarges and networks.blends,
     )
 
 

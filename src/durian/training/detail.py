@@ -27,7 +27,7 @@ def shrunk(batch: Mapping[str, Tensor], scale: int) -> Batch:
 
 def known_places(networks: Networks, batch: Batch) -> Float[Tensor, "BF 3 kH kW"] | None:
     """The places that landmarks say, where the networks ask for them."""
-    return batch["known"].flatten(0, 1) if networks.knows_landmarks else None
+    return batch["known"].flatten(0, 1) if networks.blends else None
 
 
 def _shrunk(images: Float[Tensor, "*N c H W"], scale: int) -> Float[Tensor, "*N c h w"]:
