@@ -175,10 +175,8 @@ def _lay_face(move: _Move, known: Float32[np.ndarray, "size size 3"]) -> None:
     near = ((pixels > around.min(0) - margin) & (pixels < around.max(0) + margin)).all(1)
     places, confidence = move(pixels[near], move.seen, _SIGMA)
     coarse = np.zeros((side * side, 3), np.float32)
-    # Weighted, since what is beyond the last cells is not at rest but unknown.
-    coarse[near, :2], coarse[near, 2] = (places - pixels[near]) * confidence[:, None], confidence
+    coarse[near, :2], coarse[near, 2] = places - pixels[near], confidence
     known[:] = cv2.resize(coarse.reshape(side, side, 3), (size, size), interpolation=cv2.INTER_LINEAR)
-    known[..., :2] /= known[..., 2:] + 1e-6
     known[..., :2] += np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32) + 0.5] * 2), -1)
 
 
