@@ -87,14 +87,15 @@ def main(
     recipe = Recipe(out, minutes, batch, workers)
     few = batch // 4
     begin = {} if start is None else {"warm_start": start, "reader_steps": 0}
-    one = recipe.stage("mini-stage1", 0.45, "takes", batch, **begin, data={"unshaded": 0.7})
+    one = recipe.stage("mini-stage1", 0.42, "takes", batch, **begin, data={"unshaded": 0.7})
     two = recipe.stage("mini-stage2", 0.06, "following", few, init_from=str(one))
     crisp = recipe.stage("mini-crisp", 0.24, "takes", batch, init_from=str(one), data={"unshaded": 0.7})
     mixed = recipe.mix(two, crisp, 0.75, "mixed")
     steady = recipe.stage("mini-steady", 0.1, "following", few, init_from=str(mixed))
     calm = recipe.mix(mixed, steady, 0.5, "calm")
-    detail = recipe.stage("mini-detail", 0.15, "large", few, init_from=str(calm))
-    typer.echo(f"Wrote {detail}: score it with durian evaluate cases CASES --checkpoint {detail}")
+    detail = recipe.stage("mini-detail", 0.1, "large", few, init_from=str(calm))
+    blend = recipe.stage("mini-blend", 0.08, "large", few, init_from=str(detail))
+    typer.echo(f"Wrote {blend}: score it with durian evaluate cases CASES --checkpoint {blend}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset, tiny_refer
 pytest.importorskip("openvino")
 
 # What goes on with PyTorch would be the same as PyTorch.
-pytestmark = pytest.mark.filterwarnings("error:OpenVINO cannot run")
+pytestmark = [
+    pytest.mark.filterwarnings("error:OpenVINO cannot run"),
+    pytest.mark.xdist_group("openvino"),  # one process makes each graph once
+]
 
 
 def tiny_pipeline(seed: int = 0) -> DurianPipeline:

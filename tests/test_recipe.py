@@ -43,7 +43,8 @@ def test_every_stage_begins_with_the_one_before_and_the_time_is_shared_out(
     recipe.main(tmp_path, minutes=40.0, people=200, batch=8, workers=3, start="mini")
     configs = {config.output.name: config for config, _ in runs}
     assert sum(minutes for _, minutes in runs) == pytest.approx(40)
-    assert list(configs) == ["mini-stage1", "mini-stage2", "mini-crisp", "mini-steady", "mini-detail"]
+    stages = ["mini-stage1", "mini-stage2", "mini-crisp", "mini-steady", "mini-detail", "mini-blend"]
+    assert list(configs) == stages
     begins = {
         name: Path(c.init_from).relative_to(tmp_path).parts[0] for name, c in configs.items() if c.init_from
     }
@@ -52,9 +53,10 @@ def test_every_stage_begins_with_the_one_before_and_the_time_is_shared_out(
         "mini-crisp": "mini-stage1",
         "mini-steady": "mixed",
         "mini-detail": "calm",
+        "mini-blend": "mini-detail",
     }
     assert configs["mini-stage1"].warm_start == "mini"
     assert mixes == [("mini-stage2", "mini-crisp", 0.75), (tmp_path.name, "mini-steady", 0.5)]
-    assert [c.batch_size for c in configs.values()] == [8, 2, 8, 2, 2]
+    assert [c.batch_size for c in configs.values()] == [8, 2, 8, 2, 2, 2]
     assert all(c.data.workers == 3 for c in configs.values())
     assert configs["mini-detail"].data.clips == tmp_path / "large"
