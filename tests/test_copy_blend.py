@@ -24,6 +24,8 @@ from durian.models.reference_copy import CopySource, Found
 from durian.pipeline import DurianPipeline
 from durian.pipeline.windows import Windows
 from durian.portrait.landmark_places import landmark_places
+from durian.training.build import build_networks
+from durian.training.config import load_config
 from durian.training.dry_run import dry_run
 from durian.training.run import train
 from people import write_shard
@@ -182,6 +184,18 @@ def test_any_of_the_copies_can_be_taken_whole_and_none(chosen: int):
         torch.testing.assert_close(net(frames, copies), frames, atol=1e-4, rtol=0)
 
 
+def test_attributes_can_be_favoured_afterwards():
+    torch.manual_seed(0)
+    net = CopyBlend(2, 8)
+    torch.nn.init.normal_(net.conv_out.weight, std=0.3)
+    frames, *pictures = (torch.randn(1, 3, 64, 64) for _ in range(1 + COPIES))
+    with torch.no_grad():
+        plain, more, whole = (net(frames, copies_of(*pictures), favour) for favour in (0.0, 3.0, 60.0))
+    torch.testing.assert_close(whole, pictures[-1], atol=1e-4, rtol=0)
+    away = [(made - pictures[-1]).abs().mean() for made in (plain, more)]
+    assert away[1] < 0.7 * away[0]
+
+
 def test_before_training_little_is_copied():
     frames = torch.randn(1, 3, 64, 64)
     copies = copies_of(*(torch.randn(1, 3, 64, 64) for _ in range(COPIES)))
@@ -272,6 +286,12 @@ def test_training_changes_the_blend_alone(tmp_path: Path, tiny_mini):
     dnet, kept = (load_file(folder / "denoising_unet" / NAME) for folder in (start, made))
     assert all(torch.equal(dnet[name].half(), kept[name]) for name in dnet)
     assert DurianPipeline.from_pretrained(made, device="cpu").networks.blends
+    # How much attributes are favoured is chosen afterwards, and does not count while it trains.
+    about = made / "detail_net" / "config.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "favour": 2.5}))
+    for trained, favour in (("blend", 0.0), ("detail", 2.5)):
+        config = load_config(write_config(tmp_path, **{**BLEND, "trained": trained}, init_from=str(made)))
+        assert build_networks(config).detail_net.config["favour"] == favour
     # A run of the detail leaves the blend as it is, and keeps it.
     again = train(
         write_config(

@@ -52,10 +52,11 @@ class CopyBlend(nn.Module):
         self.conv_out = zero_module(nn.Conv2d(channels, self.bands * COPIES, 3, padding=1))
 
     def forward(
-        self, frames: Float[Tensor, "N 3 H W"], copies: Float[Tensor, "N copies 4 H W"]
+        self, frames: Float[Tensor, "N 3 H W"], copies: Float[Tensor, "N copies 4 H W"], favour: float = 0.0
     ) -> Float[Tensor, "N 3 H W"]:
         """
         Args:
+            favour: by how much more than was learned the attributes' copy is taken, in logarithms.
             copies: pixels weighted by how much there is of them, and last that, as `whole_copies` gives them.
         """
         change = copies[:, :, :3] - copies[:, :, 3:] * frames[:, None]
@@ -63,7 +64,7 @@ class CopyBlend(nn.Module):
         small = F.avg_pool2d(change.flatten(1, 2), self.scale)
         seen = torch.cat([F.avg_pool2d(frames, self.scale), small, amount], 1)
         logits = self.conv_out(F.silu(self.conv_mid(F.silu(self.conv_in(seen)))))
-        finest, texture, coarse = self._shares(logits)
+        finest, texture, coarse = self._shares(logits, favour)
         # As in `DetailNet`: what the smaller size can hold is summed there.
         blurred = spread(F.avg_pool2d(small, _MIDDLE), small.shape[2:])
         rest = (texture - finest).repeat_interleave(3, 1) * small
@@ -72,11 +73,14 @@ class CopyBlend(nn.Module):
         finest = spread(finest, frames.shape[2:])
         return frames + enlarge(rest, self.scale) + (finest[:, :, None] * change).sum(1)
 
-    def _shares(self, logits: Float[Tensor, "N bands_copies h w"]) -> list[Float[Tensor, "N copies h w"]]:
+    def _shares(
+        self, logits: Float[Tensor, "N bands_copies h w"], favour: float
+    ) -> list[Float[Tensor, "N copies h w"]]:
         shares = []
         for band, kept in zip(logits.chunk(self.bands, 1), _KEPT, strict=True):
             keep = torch.full_like(band[:, :1], kept)
-            shares.append(torch.cat([band, keep], 1).softmax(1)[:, :-1])
+            choices = torch.cat([band[:, :-1], band[:, -1:] + favour, keep], 1)
+            shares.append(choices.softmax(1)[:, :-1])
         return shares
 
 

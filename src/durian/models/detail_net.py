@@ -50,6 +50,8 @@ class DetailNet(ModelMixin, ConfigMixin):
         agree: by how many pixels of the smaller frame at most the places of DNet's heads are drawn together
             before copies are fetched (`Found.agreed`); 0 leaves them as they are.
         blend: whether whole copies are blended in afterwards (`CopyBlend`), whatever `strength` is.
+        favour: by how much more than was learned attributes are taken from their whole copy, in logarithms.
+            Errors ask for the mean of where a curl may lie, and one may want the curl: chosen afterwards.
     """
 
     bands = 1 + len(_KEPT)
@@ -65,6 +67,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         agree: float = 0.0,
         eye_strength: float | None = None,
         blend: bool = False,
+        favour: float = 0.0,
     ):
         super().__init__()
         seen = (heads + 1) + 4 * heads + 3
@@ -131,7 +134,7 @@ class DetailNet(ModelMixin, ConfigMixin):
         added = enlarge(rest, scale) + (finest[:, :, None] * change).sum(1)
         larger = base + added + _CALM * F.pixel_shuffle(pixels, scale)
         if self.copy_blend is not None and whole is not None:
-            larger = self.copy_blend(larger, whole)
+            larger = self.copy_blend(larger, whole, self.config["favour"])
         return F.pixel_unshuffle(larger, factor)
 
     def _strength(

@@ -82,10 +82,12 @@ def with_detail(networks: Networks, config: TrainConfig) -> Networks:
             raise DurianError(f"trained: {config.trained}: {error}") from error
     if config.trained == "detail":
         networks.detail_net.register_to_config(strength=1.0, eye_strength=None)
-    elif not networks.blends:
+    elif networks.blends:
+        networks.detail_net.register_to_config(favour=0.0)
+    else:
         old = networks.detail_net
         networks.detail_net = DetailNet(**{**own_config(DetailNet, old.config), "blend": True})
-        networks.detail_net.load_state_dict(old.state_dict(), strict=False)
+        networks.detail_net.load_state_dict(old.state_dict(), strict=False)  # all but the blend
     return networks
 
 
