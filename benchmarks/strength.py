@@ -1,6 +1,8 @@
-"""Pictures against the strength of detail, scored on the benchmark.
+"""Pictures against the strength of detail, or how much attributes' whole copies are favoured, scored on the
+benchmark.
 
     uv run python benchmarks/strength.py CASES --limit 16 --strength 0 --strength 0.4 --strength 1
+    uv run python benchmarks/strength.py CASES --limit 16 --favour 0 --favour 3 --favour 6
 
 CASES is what `durian synth cases --out CASES --split single --size 256` writes.
 """
@@ -18,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from durian.cli.progress import progress_bars
+from durian.errors import DurianError
 from durian.evaluation.cases import case_trials
 from durian.evaluation.metrics import pixel_scores
 from durian.evaluation.temporal import Motion, temporal_scores
@@ -25,28 +28,39 @@ from durian.evaluation.trial import Frames, Trial, TrialRef
 from durian.pipeline import DurianPipeline
 
 Animate = Callable[[Trial], Frames]
-METRICS = {"psnr": "PSNR, dB", "psnr_attribute": "in the attribute", "flicker": "flicker", "detail": "detail"}
+METRICS = {
+    "psnr": "PSNR, dB",
+    "psnr_attribute": "in the attribute",
+    "psnr_face": "in the face",
+    "flicker": "flicker",
+    "detail": "detail",
+}
 
 
 def main(
     cases: Annotated[Path, typer.Argument(help="Folder of cases.")],
     checkpoint: Annotated[str, typer.Option(help="As for `durian animate`.")] = "mini",
     strength: Annotated[list[float], typer.Option(help="In [0, 1]; again for more.")] = [0, 0.4, 0.6, 1],  # noqa: B006
+    favour: Annotated[list[float], typer.Option(help="In place of strengths; again for more.")] = [],  # noqa: B006
     split: str = "single",
     limit: Annotated[int | None, typer.Option(help="Cases of the split.")] = None,
 ) -> None:
-    """Score a checkpoint at every strength."""
+    """Score a checkpoint at every strength, or at its own with every favour."""
     pipeline = DurianPipeline.from_pretrained(checkpoint)
+    net = pipeline.networks.detail_net
+    if net is None:
+        raise DurianError(f"{checkpoint} has no DetailNet")
 
-    def at(each: float) -> Animate:
+    def at(setting: str, each: float) -> Animate:
         def animate(trial: Trial) -> Frames:
-            pipeline.detail_strength = each
+            net.register_to_config(**{setting: each})
             return pipeline.animate(trial.request(pipeline.size).inputs)
 
         return animate
 
-    ways = {f"{each:g}": at(each) for each in strength}
-    tabulate("strength", ways, case_trials(cases, splits=[split])[:limit])
+    setting, values = ("favour", favour) if favour else ("strength", strength)
+    ways = {f"{each:g}": at(setting, each) for each in values}
+    tabulate(setting, ways, case_trials(cases, splits=[split])[:limit])
 
 
 def tabulate(
