@@ -188,9 +188,9 @@ SD15 = Preset(
     sampling_steps=20,
 )
 
-# 80 cases of `single`, 1 step, 256×256: PSNR 20.34, in the attribute 16.88 (warp and paste 17.18 / 14.68), by
+# 80 cases of `single`, 1 step, 256×256: PSNR 20.28, in the attribute 16.98 (warp and paste 17.18 / 14.68), by
 # `durian evaluate cases cases --split single`, cases of `--size 256`; DNet's own pictures at 128×128 (with
-# `--no-detail`) 20.89 and 17.52 (17.71 / 15.26): docs/results.md. Training took 1,376 minutes of a core or
+# `--no-detail`) 20.89 and 17.52 (17.71 / 15.26): docs/results.md. Training took 1,401 minutes of a core or
 # two in several runs, of which configs/mini-*.yaml are the last: docs/mini.md.
 MINI = Preset(
     size=128,
