@@ -33,6 +33,9 @@ _ENOUGH = 0.15
 _RIM = 0.012
 """How far from an opening skin begins, in distances between the outer eye corners."""
 
+_BEYOND = 0.05
+"""How far from what is seen of an eyeball the next may stand for what is not, in the same unit."""
+
 _FACING = 0.3
 """Cosine to the camera from which on a landmark is seen."""
 
@@ -243,7 +246,13 @@ def _seen_inside(
     there, here = move.source[list(opening.iris)], move.target[list(opening.iris)]
     turn = np.linalg.lstsq(here - here.mean(0), there - there.mean(0), rcond=None)[0]
     places = (pixels - here.mean(0)) @ turn + there.mean(0)
-    shown = _inside(move.source, opening, places.astype(np.float32))
+    # A little beyond the lids what is at their rim stands for it, lest a line along them be unknown.
+    down, upper, lower = _heights(move.source, opening, places.astype(np.float32))
+    hidden = np.maximum(upper - down, 0) - np.maximum(down - lower, 0)
+    _, axes = _axes(move.source, opening)
+    places = places + hidden[:, None] * axes[:, 1]
+    unit = np.linalg.norm(move.source[33] - move.source[263])
+    shown = 1 / (1 + (hidden / (_BEYOND * unit)) ** 4)
     return np.concatenate([places, shown[:, None]], 1).astype(np.float32)
 
 
