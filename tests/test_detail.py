@@ -345,7 +345,11 @@ def test_larger_copies_are_the_smaller_ones_of_the_same_references(monkeypatch: 
     networks, seen = with_detail(), []
 
     def spy(
-        latents: torch.Tensor, features: DeepFeatures, references: References, places: torch.Tensor | None
+        latents: torch.Tensor,
+        features: DeepFeatures,
+        references: References,
+        places: torch.Tensor | None,
+        known: torch.Tensor | None,
     ) -> torch.Tensor:
         sources = [branch.source for branch in references.branches]
         fetched = [fetch_pixels(f, s.fine) for f, s in zip(features.found, sources, strict=True)]
@@ -442,7 +446,11 @@ def test_detail_is_lit_and_shared_out_as_dnet_did(monkeypatch: pytest.MonkeyPatc
         return compose(self, made, copies, shares)
 
     def spy_detail(
-        latents: torch.Tensor, features: DeepFeatures, references: References, places: torch.Tensor | None
+        latents: torch.Tensor,
+        features: DeepFeatures,
+        references: References,
+        places: torch.Tensor | None,
+        known: torch.Tensor | None,
     ) -> torch.Tensor:
         lit = plain_detail(latents, features, references, places)
         unlit = plain_detail(latents, replace(features, tones=None), references, places)
