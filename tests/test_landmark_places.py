@@ -67,8 +67,8 @@ def test_what_is_away_from_the_face_or_in_the_mouth_is_unknown():
 
 
 def test_where_there_is_no_face_nothing_is_known():
-    nobody = np.full((478, 3), np.nan)
-    for source, target in ((nobody, face()), (face(), nobody)):
+    nobody, point = np.full((478, 3), np.nan), np.full((478, 3), 30.0)
+    for source, target in ((nobody, face()), (face(), nobody), (point, face()), (face(), point)):
         assert not landmark_places(source, target, 64).any()
 
 

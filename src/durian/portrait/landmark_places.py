@@ -94,10 +94,10 @@ def landmark_places(
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         return known
     seen = np.flatnonzero((_facing(source) > _FACING) & (_facing(target) > _FACING))
-    unit = float(np.linalg.norm(target[33, :2] - target[263, :2]))
-    if len(seen) < 3 or unit < 1:
+    units = [float(np.linalg.norm(points[33, :2] - points[263, :2])) for points in (source, target)]
+    if len(seen) < 3 or min(units) < 1:
         return known
-    move = _Move(source[:, :2].astype(np.float32), target[:, :2].astype(np.float32), seen, unit)
+    move = _Move(source[:, :2].astype(np.float32), target[:, :2].astype(np.float32), seen, units[1])
     _lay_face(move, known)
     for opening in _OPENINGS:
         _lay_opening(move, opening, known)
