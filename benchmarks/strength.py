@@ -53,7 +53,10 @@ def main(
 
     def at(setting: str, each: float) -> Animate:
         def animate(trial: Trial) -> Frames:
-            net.register_to_config(**{setting: each})
+            if setting == "favour":
+                net.register_to_config(favour=each)
+            else:
+                pipeline.detail_strength = each
             return pipeline.animate(trial.request(pipeline.size).inputs)
 
         return animate

@@ -69,9 +69,8 @@ def _fitted(place: Tensor, weight: Tensor, own: Tensor, whole: Tensor, ridge: fl
 
 def _whole_map(place: Tensor, weight: Tensor, own: Tensor) -> Float[Tensor, "N 2 2"]:
     """The affine map of all cells together, from x and y of the frame."""
-    weight = weight.transpose(2, 3).flatten(1)[:, :, None]
-    here = own[:, None].expand_as(place).transpose(2, 4).flatten(1, 3)
-    there = place.transpose(2, 4).flatten(1, 3)
+    weight = weight.flatten(1)[:, :, None]
+    here, there = (each.movedim(2, -1).flatten(1, 3) for each in (own[:, None].expand_as(place), place))
     total = weight.sum(1, keepdim=True).clamp(min=1e-6)
     here = here - (weight * here).sum(1, keepdim=True) / total
     there = there - (weight * there).sum(1, keepdim=True) / total

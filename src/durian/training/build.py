@@ -138,7 +138,7 @@ def trainable_parameters(networks: Networks, stage: int, part: Part = "all") -> 
         trained = dict(networks.detail_net.named_parameters(prefix="detail_net"))
         return {name: value for name, value in trained.items() if not name.startswith(_BLEND)}
     if part == "blend":
-        assert networks.detail_net is not None  # see `with_landmarks`
+        assert networks.detail_net is not None  # see `with_detail`
         trained = networks.detail_net.named_parameters(prefix="detail_net")
         return {name: value for name, value in trained if name.startswith(_BLEND)}
     chosen = {}
