@@ -7,7 +7,7 @@ has to be waited for, is counted. Kernels, autocast and streams of CUDA are not 
 
 from __future__ import annotations
 
-import traceback
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 import durian
 
 GPU = torch.device("cuda", 0)
-_PACKAGE = Path(durian.__file__).parent
+_PACKAGE = str(Path(durian.__file__).parent)
 _TO_NUMBERS = {"item", "tolist", "__bool__", "__int__", "__float__", "__index__", "equal"}
 _OF_UNKNOWN_SIZE = {"nonzero", "masked_select", "unique"}
 _TO_ARRAYS = {"numpy", "__array__"}
@@ -71,7 +71,8 @@ class PretendedGPU(TorchFunctionMode):
         if func in (torch.device, torch._C._nn._parse_to):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", str(func))
-        held = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        leaves = tree_leaves((args, kwargs))
+        held = [each for each in leaves if isinstance(each, Tensor)]
         on_gpu = any(isinstance(each, OnGPU) for each in held)
         if getattr(func, "__self__", None) is Tensor.data and name == "__set__":
             return _moved_in_place(*args)
@@ -79,7 +80,7 @@ class PretendedGPU(TorchFunctionMode):
             return told
         if on_gpu and name in _TO_ARRAYS:
             raise TypeError("can't convert cuda:0 device type tensor to numpy: copy it to the CPU first")
-        asked = _devices(args, kwargs) if name != "as_subclass" else []
+        asked = _devices(leaves, args, kwargs) if name != "as_subclass" else []
         if name in ("cpu", "cuda"):
             asked = [torch.device(name)]
         if not asked and name not in _BETWEEN:
@@ -97,8 +98,12 @@ class PretendedGPU(TorchFunctionMode):
         if isinstance(given, _Generator) and given.on_gpu != on_gpu:
             raise RuntimeError("expected a generator of the device on which random numbers are wanted")
         with DisableTorchFunctionSubclass():
-            made = _OWN.get(name, func)(*_on_cpu(args), **_on_cpu(kwargs))
+            if asked:
+                args, kwargs = _on_cpu(args), _on_cpu(kwargs)
+            made = _OWN.get(name, func)(*args, **kwargs)
             copied = bool(asked) or name == "to"
+            if isinstance(made, Tensor):  # of most calls, and quicker
+                return _marked(made, on_gpu, copied)
             return tree_map(lambda each: _marked(each, on_gpu, copied), made)
 
 
@@ -136,9 +141,9 @@ def _marked(value: Any, on_gpu: bool, copied: bool) -> Any:
     return value.as_subclass(OnGPU if on_gpu else Tensor)
 
 
-def _devices(args: Any, kwargs: Any) -> list[torch.device]:
+def _devices(leaves: list[Any], args: Any, kwargs: Any) -> list[torch.device]:
     """Which devices a function is asked for."""
-    found = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.device)]
+    found = [each for each in leaves if isinstance(each, torch.device)]
     return found + [torch.device(each) for each in _names((*args, *kwargs.values()))]
 
 
@@ -165,10 +170,11 @@ def _check(name: str, held: list[Tensor]) -> None:
 
 
 def _asker() -> str:
-    for frame in reversed(traceback.extract_stack()):
-        path = Path(frame.filename)
-        if path.is_relative_to(_PACKAGE):
-            return f"{path.relative_to(_PACKAGE).as_posix()}: {frame.name}"
+    frame = sys._getframe()
+    while frame := frame.f_back:
+        code = frame.f_code
+        if code.co_filename.startswith(_PACKAGE):
+            return f"{Path(code.co_filename).relative_to(_PACKAGE).as_posix()}: {code.co_name}"
     return "elsewhere"
 
 

@@ -5,7 +5,7 @@ By `torch.compile`'s front alone, which is what may break on our code; its compi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch._dynamo.testing import CompileCounter
 from durian.models.autoencoder import decode_pixels
 from durian.pipeline import AnimationOptions, DurianPipeline
 from durian.pipeline.compiled import Compiled
-from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset
+from tiny import ONE_LEVEL, tiny_inputs, tiny_networks, tiny_preset
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +28,9 @@ def forgotten() -> Iterator[None]:
     torch._dynamo.reset()
 
 
-def tiny_pipeline() -> DurianPipeline:
-    preset = tiny_preset(unet=TWO_LEVELS)
-    networks = tiny_networks(unet=TWO_LEVELS)
+def tiny_pipeline(unet: Mapping[str, object] = ONE_LEVEL) -> DurianPipeline:
+    preset = tiny_preset(unet=unet)
+    networks = tiny_networks(unet=unet)
     return DurianPipeline(networks, DDIMScheduler(**preset.scheduler), preset.size, 1)
 
 
@@ -42,15 +42,15 @@ def latents(pipeline: DurianPipeline, frames: int, **options: object) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("options", "graphs"),
+    ("unet", "options", "graphs"),
     [
-        ({"portrait_scale": 1.2, "attribute_scale": 1.5}, 3),
-        ({"num_inference_steps": 4, "cache_interval": 2}, 2),
+        (ONE_LEVEL, {"portrait_scale": 1.2, "attribute_scale": 1.5}, 3),
+        ({}, {"num_inference_steps": 4, "cache_interval": 2}, 2),
     ],
     ids=["guided", "deep features reused"],
 )
-def test_the_latents_are_the_same_from_one_graph_for_each_kind_of_call(options, graphs: int):
-    pipeline, counter = tiny_pipeline(), CompileCounter()
+def test_the_latents_are_the_same_from_one_graph_for_each_kind_of_call(unet, options, graphs: int):
+    pipeline, counter = tiny_pipeline(unet), CompileCounter()
     wanted = latents(pipeline, 28, **options)  # two windows
     pipeline._predict = Compiled(pipeline.networks.predict, backend=counter)
     torch.testing.assert_close(latents(pipeline, 28, **options), wanted, atol=1e-4, rtol=1e-4)

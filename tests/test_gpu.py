@@ -24,7 +24,7 @@ from durian.pipeline.checkpoint import build_sd15
 from durian.training.run import train
 from people import write_shard
 from pretended_gpu import GPU, OnGPU, PretendedGPU
-from tiny import SD15_OPTIONS, TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset, tiny_reference
+from tiny import SD15_OPTIONS, tiny_inputs, tiny_networks, tiny_preset, tiny_reference
 from tiny_runs import write_config
 
 # Of memory that no GPU pins, and of gradients that come in another order of the axes than a GPU's would.
@@ -95,10 +95,10 @@ def pipeline(kind: str, sources: dict[str, str]) -> DurianPipeline:
     if kind == "sd15":
         networks = build_sd15(sources, **SD15_OPTIONS)
         return DurianPipeline(networks, DDIMScheduler(beta_schedule="linear", clip_sample=False), 16, 2)
-    networks = tiny_networks(unet=TWO_LEVELS, **KINDS[kind])
+    networks = tiny_networks(**KINDS[kind])
     if kind == "detail":
         networks.detail_net = DetailNet(2).eval()
-    preset = tiny_preset(unet=TWO_LEVELS)
+    preset = tiny_preset()
     return DurianPipeline(networks, DDIMScheduler(**preset.scheduler), preset.size, preset.sampling_steps)
 
 
@@ -240,7 +240,7 @@ RUNS: dict[str, dict[str, Any]] = {
 def test_an_interrupted_run_on_a_gpu_goes_on_to_the_same_weights(
     clips, tmp_path: Path, monkeypatch, training_on_gpu, changes: dict[str, Any]
 ):
-    monkeypatch.setitem(presets.PRESETS, "mini", tiny_preset(unet=TWO_LEVELS))
+    monkeypatch.setitem(presets.PRESETS, "mini", tiny_preset())
     write_shard(tmp_path / "clips-000.tar", clips)
     data = {"clips": tmp_path, "targets": 2, "held_out": 0}
     config = write_config(tmp_path, steps=2, save_every=1, data=data, **changes)

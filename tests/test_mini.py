@@ -31,7 +31,7 @@ def test_mini_is_a_video_model(mini):
 
 
 def test_mini_beats_the_baselines_and_uses_what_it_is_given(mini, shared_dir: Path, tmp_path: Path):
-    refs = case_trials(shared_dir / "data" / "portraits-v0" / "cases", limit=6)
+    refs = case_trials(shared_dir / "data" / "portraits-v0" / "cases", limit=4)
     task = Task(tmp_path, tuple(list_methods({"mini": "mini"})), device="cpu", media=False)
     report = evaluate(refs, task, protocol="cases", title="mini", animators={"mini": mini})
     ours, copied, pasted = (report.table["all"][name] for name in ("mini", "copy_portrait", "warp_paste"))

@@ -6,7 +6,9 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from durian.cli.options import Precision, load_pipeline
 from durian.errors import DurianError
 from durian.pipeline import AnimationOptions, DurianPipeline
 from durian.portrait.inputs import AnimationInputs
-from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset, tiny_reference
+from tiny import ONE_LEVEL, tiny_inputs, tiny_networks, tiny_preset, tiny_reference
 
 pytest.importorskip("openvino")
 
@@ -30,10 +32,10 @@ pytestmark = [
 ]
 
 
-def tiny_pipeline(seed: int = 0) -> DurianPipeline:
-    preset = tiny_preset(unet=TWO_LEVELS)
+def tiny_pipeline(seed: int = 0, unet: Mapping[str, object] = ONE_LEVEL) -> DurianPipeline:
+    preset = tiny_preset(unet=unet)
     scheduler = DDIMScheduler(**preset.scheduler)
-    networks = tiny_networks(seed=seed, unet=TWO_LEVELS)
+    networks = tiny_networks(seed=seed, unet=unet)
     return DurianPipeline(networks, scheduler, preset.size, preset.sampling_steps)
 
 
@@ -48,26 +50,26 @@ def latents(pipeline: DurianPipeline, inputs: AnimationInputs, **options: object
     return torch.cat(list(made), 2)
 
 
-def converted(cache: Path, dtype: torch.dtype = torch.float32, seed: int = 0) -> DurianPipeline:
-    pipeline = tiny_pipeline(seed)
+def converted(cache: Path, dtype: torch.dtype = torch.float32, **made: Any) -> DurianPipeline:
+    pipeline = tiny_pipeline(**made)
     pipeline.use_openvino(dtype, cache)
     return pipeline
 
 
 @pytest.mark.parametrize(
-    ("attributes", "options"),
+    ("unet", "attributes", "options"),
     [
-        (("hair",), {"portrait_scale": 1.2, "attribute_scale": 1.5}),
-        (("hair",), {"num_inference_steps": 4, "cache_interval": 2}),
-        (("hair", "hat"), {}),
-        (("hair",), {"interpolate_to": {"hair": tiny_reference(7)}}),
+        (ONE_LEVEL, ("hair",), {"portrait_scale": 1.2, "attribute_scale": 1.5}),
+        ({}, ("hair",), {"num_inference_steps": 4, "cache_interval": 2}),
+        (ONE_LEVEL, ("hair", "hat"), {}),
+        (ONE_LEVEL, ("hair",), {"interpolate_to": {"hair": tiny_reference(7)}}),
     ],
     ids=["guided", "deep features reused", "two attributes", "interpolated"],
 )
-def test_the_latents_are_those_of_pytorch(cache, attributes, options):
+def test_the_latents_are_those_of_pytorch(cache, unet, attributes, options):
     inputs = tiny_inputs(3, attributes)
-    wanted = latents(tiny_pipeline(), inputs, **options)
-    made = latents(converted(cache), inputs, **options)
+    wanted = latents(tiny_pipeline(unet=unet), inputs, **options)
+    made = latents(converted(cache, unet=unet), inputs, **options)
     assert wanted.std() > 0.1
     torch.testing.assert_close(made, wanted, atol=2e-4, rtol=2e-4)
 

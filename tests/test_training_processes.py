@@ -26,7 +26,9 @@ def options(tmp_path: Path) -> dict[str, object]:
     clips = [make_clip(f"{i:05d}", 30 * i, cap=2 + 3 * i) for i in range(4)]
     write_shard(tmp_path / "clips-000.tar", clips)
     data = {"clips": tmp_path, "targets": 2, "held_out": 0}
-    return {"networks": tiny_changes(), "data": data, "steps": 2, "attribute_loss_weight": 8.0}
+    critic = {"weight": 0.05, "channels": 4}
+    made: dict[str, object] = {"networks": tiny_changes(), "data": data, "critic": critic}
+    return {**made, "steps": 2, "attribute_loss_weight": 8.0}
 
 
 def moments_and_losses(run: Path) -> tuple[dict[str, torch.Tensor], list[float]]:
@@ -74,6 +76,9 @@ def test_two_processes_make_the_steps_of_one(options, large: Path, tmp_path: Pat
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "two", large)
+    taught, expected = (load_file(run / "state" / "critic.safetensors") for run in (tmp_path / "two", large))
+    for key in (key for key in expected if key.endswith("/exp_avg_sq")):
+        torch.testing.assert_close(taught[key], expected[key], rtol=1e-2, atol=1e-9)
     assert json.loads((tmp_path / "two" / "run.json").read_text())["starts"][0]["processes"] == 2
     assert (tmp_path / "two" / "checkpoint" / "model_index.json").is_file()
 

@@ -31,7 +31,7 @@ from durian.portrait.views import Sighting, View, choose_views
 from durian.video import VideoReader, read_image, read_mask, write_video
 from durian.views import read_views
 from test_cli import FakePipeline, pipeline  # noqa: F401
-from tiny import TWO_LEVELS, tiny_inputs, tiny_networks, tiny_preset, tiny_reference
+from tiny import tiny_inputs, tiny_networks, tiny_preset, tiny_reference
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from views import MOST, ROWS, SPLIT, animate, render_views
@@ -46,7 +46,7 @@ GUIDED = AnimationOptions(portrait_scale=1.3, attribute_scale=1.5)
 
 
 def tiny_pipeline(kind: str = "mini", **options: Any) -> DurianPipeline:
-    networks, preset = tiny_networks(unet=TWO_LEVELS, **KINDS[kind], **options), tiny_preset(unet=TWO_LEVELS)
+    networks, preset = tiny_networks(**KINDS[kind], **options), tiny_preset()
     if kind == "detail":
         networks.detail_net = DetailNet(2).eval()
     return DurianPipeline(networks, DDIMScheduler(**preset.scheduler), preset.size, preset.sampling_steps)

@@ -35,13 +35,13 @@ def tiny_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(**UNET).eval()
 
 
-TWO_LEVELS = {
-    "block_out_channels": (8, 16),
-    "down_blocks": ("CrossAttnDownBlock",) * 2,
-    "up_blocks": ("CrossAttnUpBlock", "UpBlock"),
-    "num_attention_heads": (2, 2),
+ONE_LEVEL = {
+    "block_out_channels": (8,),
+    "down_blocks": ("DownBlock",),
+    "up_blocks": ("CrossAttnUpBlock",),
+    "num_attention_heads": (2,),
 }
-"""A `unet` of `tiny_preset` with a level less, for what takes its time over each layer."""
+"""A `unet` of `tiny_preset` for what takes its time over each layer. It has no deep features to reuse."""
 
 
 SD15_OPTIONS = {
@@ -57,17 +57,19 @@ def tiny_preset(
     unet: Mapping[str, object] | None = None,
     **denoising_unet: object,
 ) -> Preset:
-    """`mini` made tiny: 32×32 images, 8×8 latents, attention from 8×8 on."""
+    """`mini` made tiny: 32×32 images, 8×8 latents, two levels with attention at both."""
     return dataclasses.replace(
         MINI,
         size=32,
         unet={
             **MINI.unet,
             "sample_size": 8,
-            "block_out_channels": (8, 16, 16),
+            "block_out_channels": (8, 16),
+            "down_blocks": ("CrossAttnDownBlock",) * 2,
+            "up_blocks": ("CrossAttnUpBlock", "UpBlock"),
             "norm_num_groups": 4,
             "cross_attention_dim": 16,
-            "num_attention_heads": (2, 2, 2),
+            "num_attention_heads": (2, 2),
             **(unet or {}),
         },
         keypoint_guider={"out_channels": 8, "block_out_channels": (8, 8), "fold": 2},
