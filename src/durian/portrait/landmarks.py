@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from mediapipe.python.solutions import face_detection, face_mesh, selfie_segmentation
 
 from durian.portrait.geometry import warp_image
+from durian.portrait.lids import lids_shut
 
 
 class LandmarkDetector(Protocol):
@@ -48,10 +49,11 @@ class MediaPipeLandmarks:
         static: True takes every image on its own; False is for the frames of one video in their order:
             the face is followed from frame to frame, which is faster, and steadier in a crop that is
             held while the face stays in it.
+        lids: whether those of shut eyes are brought together (`lids_shut`).
     """
 
-    def __init__(self, static: bool = True) -> None:
-        self._static = static
+    def __init__(self, static: bool = True, lids: bool = True) -> None:
+        self._static, self._lids = static, lids
         self._box: FaceBox | None = None  # where the followed face is searched
         self._warm = False
         with quiet_stderr():
@@ -95,7 +97,8 @@ class MediaPipeLandmarks:
         if not faces:
             return None
         points = np.array([(p.x - 0.5, p.y - 0.5, p.z) for p in faces[0].landmark], np.float64)
-        return (points * box.side + (box.x, box.y, 0)).astype(np.float32)
+        landmarks = (points * box.side + (box.x, box.y, 0)).astype(np.float32)
+        return lids_shut(landmarks) if self._lids else landmarks
 
     @property
     def _graphs(self) -> tuple[Any, ...]:
