@@ -498,7 +498,7 @@ def large_shard(tmp_path: Path) -> Path:
 
 
 def detail_config(folder: Path, **changes: object) -> TrainConfig:
-    return config_with(folder, **DETAIL, networks=tiny_changes(), **changes)
+    return config_with(folder, **{**DETAIL, "networks": tiny_changes(), **changes})
 
 
 def test_shrunk_batches_are_what_dnet_sees_and_keep_the_pictures(large_shard: Path):
@@ -537,6 +537,35 @@ def test_the_loss_teaches_the_detail_alone(large_shard: Path):
     for name, parameter in networks.named_parameters():
         assert (parameter.grad is not None) == name.startswith("detail_net.")
     assert networks.detail_net.conv_out.weight.grad.abs().sum() > 0
+
+
+def test_a_critic_looks_at_a_square_of_each_example(large_shard: Path):
+    networks, seen = with_detail(), []
+    clips, _ = load_clips(detail_config(large_shard), 64)
+    for crop in (None, 24):
+        config = detail_config(large_shard, critic={"channels": 4, "crop": crop, "eye_weight": 4.0})
+        objective = DetailObjective(networks, Critic(4), DDIMScheduler(**tiny_preset().scheduler), config)
+        sampler = make_sampler(config, clips, networks, 32)
+        for numbers in ((0, 1, 2), (2,)):
+            batch = stack([{**draw_example(sampler, 0, each), "number": np.array(each)} for each in numbers])
+            torch.manual_seed(0)
+            assert objective(batch).isfinite()
+            seen += objective.take_pairs()
+    whole, _, cut, alone = (pair.true for pair in seen)
+    assert cut.shape == (6, 3, 24, 24)
+    assert torch.equal(alone, cut[4:])  # whatever else is in the batch
+    corners = set()
+    for example in range(3):
+        frames, square = whole[2 * example : 2 * example + 2], cut[2 * example : 2 * example + 2]
+        where = [
+            (y, x)
+            for y in range(0, 48, 8)
+            for x in range(0, 48, 8)
+            if torch.equal(frames[:, :, y : y + 24, x : x + 24], square)
+        ]
+        assert len(where) == 1
+        corners.update(where)
+    assert len(corners) > 1
 
 
 def test_training_detail_changes_it_alone_and_exports_a_larger_model(large_shard: Path, tiny_mini):

@@ -27,6 +27,8 @@ from durian.portrait.inputs import AnimationInputs
 from durian.portrait.keypoints import draw_keypoints
 from worlds import SIZE, write_case, write_world
 
+pytestmark = pytest.mark.xdist_group("evaluate")  # one process makes the world and its report once
+
 
 class Model:
     """A model made of a function of its inputs; keeps what it was called with."""

@@ -26,7 +26,7 @@ def options(tmp_path: Path) -> dict[str, object]:
     clips = [make_clip(f"{i:05d}", 30 * i, cap=2 + 3 * i) for i in range(4)]
     write_shard(tmp_path / "clips-000.tar", clips)
     data = {"clips": tmp_path, "targets": 2, "held_out": 0}
-    critic = {"weight": 0.05, "channels": 4}
+    critic = {"weight": 0.05, "channels": 4, "crop": 16}
     made: dict[str, object] = {"networks": tiny_changes(), "data": data, "critic": critic}
     return {**made, "steps": 2, "attribute_loss_weight": 8.0}
 

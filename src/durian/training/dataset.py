@@ -16,11 +16,11 @@ from durian.models.autoencoder import spatial_factor
 from durian.models.networks import Networks
 from durian.training.build import picture_scale
 from durian.training.config import TrainConfig
+from durian.training.noise import NUMBER
 from durian.training.objective import Batch
 from durian.training.sampler import sampler_of
 from durian.training.true_motion import TrueMotion
 
-NUMBER = "number"
 PREVIEW_EXAMPLES, PREVIEW_FRAMES = 6, 4
 
 

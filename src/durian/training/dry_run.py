@@ -18,8 +18,8 @@ from durian.models.presets import Preset
 from durian.training.build import parameters_to_train, picture_scale, with_detail
 from durian.training.checks import check_options
 from durian.training.config import TrainConfig, load_config
-from durian.training.dataset import NUMBER
 from durian.training.memory import account, peak_memory
+from durian.training.noise import NUMBER
 from durian.training.objective import Batch
 from durian.training.run import make_accelerator, make_objective, make_run
 from durian.training.scores import score_held_out

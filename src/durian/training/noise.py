@@ -13,6 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+NUMBER = "number"
+"""What a batch has of its examples' numbers, from which all that is random of them is drawn."""
+
 
 @dataclass(frozen=True)
 class Draws:

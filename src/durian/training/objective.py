@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -27,7 +28,7 @@ from durian.training.losses import (
     match_error,
     zigzag_error,
 )
-from durian.training.noise import Draws, draw
+from durian.training.noise import NUMBER, Draws, draw
 from durian.training.reader import reading_error
 from durian.training.references import BatchReferences, read_references
 from durian.training.true_motion import TrueMotion
@@ -309,6 +310,7 @@ class AdversarialObjective(ReconstructionObjective):
         super().__init__(networks, scheduler, config)
         assert config.critic is not None
         self.weight, self.eye_weight = config.critic.weight, config.critic.eye_weight
+        self.crop = config.critic.crop
         # In a tuple: no part of this module, whose parameters are trained, averaged and sent around.
         self._critic = (critic,)
         self._pairs: list[Pair] = []
@@ -317,12 +319,17 @@ class AdversarialObjective(ReconstructionObjective):
         self, prediction: Float[Tensor, "B c F h w"], target: Float[Tensor, "B c F h w"], batch: Batch
     ) -> Float[Tensor, ""]:
         made, true = (self._pixels(latents) for latents in (prediction, target))
-        self._pairs.append(Pair(made.detach(), true.detach()))
+        sides = (made.shape[2] // PATCH, made.shape[3] // PATCH)
         weight = None
         if self.eye_weight:
-            sides = (made.shape[2] // PATCH, made.shape[3] // PATCH)
             eyes = _features(batch, sides, mouth=False).flatten(0, 1)[:, None]
             weight = 1 + self.eye_weight * eyes
+        if self.crop and self.crop < PATCH * max(sides):
+            side = self.crop // PATCH
+            corners = _corners(self.config.seed, batch[NUMBER], [max(0, each - side) for each in sides])
+            made, true = (_cut(pixels, corners, side, PATCH) for pixels in (made, true))
+            weight = None if weight is None else _cut(weight, corners, side, 1)
+        self._pairs.append(Pair(made.detach(), true.detach()))
         return self.weight * realism_error(self._critic[0], made, true, weight)
 
     def _pixels(self, latents: Float[Tensor, "B c F h w"]) -> Float[Tensor, "BF 3 H W"]:
@@ -333,6 +340,24 @@ class AdversarialObjective(ReconstructionObjective):
         """The pictures of all forward passes since the last call."""
         pairs, self._pairs = self._pairs, []
         return pairs
+
+
+def _corners(seed: int, numbers: Int[Tensor, " B"], last: Sequence[int]) -> list[tuple[int, ...]]:
+    """Of squares, one for each example whatever else is in its batch: y and x, up to the last and with it."""
+    # The example and its noise are drawn from 0 and 1.
+    sources = (np.random.default_rng([seed, number, 2]) for number in numbers.tolist())
+    return [tuple(int(source.integers(each + 1)) for each in last) for source in sources]
+
+
+def _cut(
+    images: Float[Tensor, "B*F c H W"], corners: Sequence[tuple[int, ...]], side: int, unit: int
+) -> Float[Tensor, "B*F c side*unit side*unit"]:
+    """The same square of each example's frames, in steps of `unit` pixels."""
+    squares = []
+    for frames, corner in zip(images.chunk(len(corners)), corners, strict=True):
+        y, x = (slice(unit * each, unit * (each + side)) for each in corner)
+        squares.append(frames[:, :, y, x])
+    return torch.cat(squares)
 
 
 def _features(batch: Batch, size: tuple[int, ...], mouth: bool = True) -> Float[Tensor, "B F h w"]:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from durian.training.config import TrainConfig
 from durian.training.critic import CriticStep
-from durian.training.dataset import NUMBER
-from durian.training.noise import example_generators
+from durian.training.noise import NUMBER, example_generators
 from durian.training.objective import Batch
 
 
